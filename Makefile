@@ -1,0 +1,33 @@
+# make help tells what there is.
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+
+# How long make fuzz tries each fuzz test.
+FUZZTIME ?= 20s
+
+.PHONY: help build demo test lint fuzz clean
+
+help: ## say what each target does
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
+
+build: ## build bin/partitiond, with its version
+	$(GO) build -trimpath -buildvcs=false -ldflags '-X main.stamp=$(VERSION)' -o bin/partitiond ./cmd/partitiond
+
+demo: build ## show it at work, on a throw-away PostgreSQL
+	@.ci/ensure-postgres
+	bin/partitiond demo
+
+# Always anew: the go command's cache knows nothing of PostgreSQL's programs.
+test: ## run all tests, on throw-away PostgreSQL servers
+	$(GO) test -race -count=1 -timeout 20m ./...
+
+lint: ## look for mistakes with go vet and staticcheck
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+fuzz: ## run each fuzz test for FUZZTIME
+	GO='$(GO)' .ci/fuzz $(FUZZTIME)
+
+clean: ## remove what build made
+	rm -rf bin
