@@ -1,0 +1,206 @@
+package archive
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"slices"
+	"syscall"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/partitiond/partitiond/maintenance/partition"
+	"github.com/partitiond/partitiond/maintenance/pgtemp/pgtest"
+)
+
+// childEnv holds, in JSON, the task of a process that a test starts.
+const childEnv = "ARCHIVE_TEST_CHILD"
+
+// task is what a child does: Ensure, and what shall go wrong in it.
+type task struct {
+	URL    string
+	Root   string
+	Parent partition.Name
+	Table  partition.Name
+	OID    uint32
+	// Kill is where the child sends itself SIGKILL.
+	Kill point
+	// FileSize is the most bytes that it may write to a file.
+	FileSize uint64
+	// User is whom it becomes first.
+	User int
+}
+
+// child does the task and returns the exit code. It prints an error for the test to read.
+func child(text string) int {
+	if err := childTask(text); err != nil {
+		fmt.Println(err)
+		return 3
+	}
+	return 0
+}
+
+func childTask(text string) error {
+	ctx := context.Background()
+	var k task
+	if err := json.Unmarshal([]byte(text), &k); err != nil {
+		return err
+	}
+	if k.User != 0 {
+		if err := syscall.Setuid(k.User); err != nil {
+			return err
+		}
+	}
+	if k.FileSize != 0 {
+		signal.Ignore(syscall.SIGXFSZ) // so that write(2) fails instead
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: k.FileSize, Max: k.FileSize}); err != nil {
+			return err
+		}
+	}
+	conn, err := pgx.Connect(ctx, k.URL)
+	if err != nil {
+		return err
+	}
+	j := job{reuse: true, Spec: Spec{
+		Place: Place{Root: k.Root, Parent: k.Parent, Bounds: november}, Table: k.Table, OID: k.OID, Key: "at",
+	}}
+	times := 0
+	j.hook = func(step string) {
+		if step != k.Kill.Step {
+			return
+		}
+		if times++; times == k.Kill.Time {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {}
+		}
+	}
+	_, err = j.run(ctx, conn)
+	return err
+}
+
+// spawn has the fixture's table archived by a child, and returns how that ended.
+func (f *fixture) spawn(k task) (output string, err error) {
+	f.t.Helper()
+	k.URL = f.conn.Config().ConnString()
+	k.Root, k.Parent, k.Table, k.OID = f.spec.Root, f.spec.Parent, f.spec.Table, f.spec.OID
+	text, err := json.Marshal(k)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	cmd := exec.CommandContext(f.t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), childEnv+"="+string(text))
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err = cmd.Run()
+	return out.String(), err
+}
+
+// point is the time, from 1, that a step is taken.
+type point struct {
+	Step string
+	Time int
+}
+
+// points finds out which steps there are by taking them all once. Of the many
+// that are rows, the first and one in the middle are kept.
+func points(t *testing.T, f *fixture) []point {
+	t.Helper()
+	var points []point
+	times := map[string]int{}
+	j := job{Spec: f.spec, reuse: true, hook: func(step string) {
+		times[step]++
+		if step != "copying" || times[step] == 1 || times[step] == 800 {
+			points = append(points, point{step, times[step]})
+		}
+	}}
+	if _, err := j.run(t.Context(), f.conn); err != nil {
+		t.Fatal(err)
+	}
+	return points
+}
+
+// kill has the export killed at the point.
+func (f *fixture) kill(p point) {
+	f.t.Helper()
+	output, err := f.spawn(task{Kill: p})
+	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		f.t.Fatalf("the child was not killed: %v\n%s", err, output)
+	}
+}
+
+// TestKilled kills an export at every step, by SIGKILL from within, and lets
+// another process go on. Whatever the step, one whole part must come of it
+// that has the table's rows, and nothing else may be left.
+func TestKilled(t *testing.T) {
+	t.Parallel()
+	for _, scenario := range []struct {
+		name string
+		// before is what was there when the killed export began.
+		before func(*fixture)
+		// meanwhile is what happens between the kill and the next pass.
+		meanwhile func(*fixture)
+		// recovery restricts the points to those before the table is looked at; the
+		// rest would be those of a first export again.
+		recovery bool
+	}{
+		{name: "first export"},
+		{name: "rows change after the kill", meanwhile: func(f *fixture) { f.exec("INSERT INTO " + f.sql() + " VALUES ('2018-11-30', 'late')") }},
+		{name: "export that supersedes", before: func(f *fixture) {
+			f.ensure()
+			f.exec("INSERT INTO " + f.sql() + " VALUES ('2018-11-29', 'late')")
+		}},
+		{name: "recovery of a part without manifest", recovery: true, before: func(f *fixture) { f.kill(point{"data named", 1}) }},
+		{name: "recovery of a superseded part", recovery: true, before: func(f *fixture) {
+			f.ensure()
+			f.exec("INSERT INTO " + f.sql() + " VALUES ('2018-11-29', 'late')")
+			f.kill(point{"superseded file removed", 1})
+		}},
+	} {
+		t.Run(scenario.name, func(t *testing.T) {
+			t.Parallel()
+			db := pgtest.New(t)
+			setup := func(t *testing.T, local string) *fixture {
+				f := fixtureOn(t, db.Conn(t), t.TempDir(), local, "at timestamp NOT NULL, body text")
+				f.exec("INSERT INTO " + f.sql() + ` SELECT '2018-11-01'::timestamp + i * interval '1 minute',
+					(SELECT string_agg(md5(i::text || j::text), E'\n') FROM generate_series(1, 12) j) FROM generate_series(1, 1000) i`)
+				if scenario.before != nil {
+					scenario.before(f)
+				}
+				return f
+			}
+			points := points(t, setup(t, "model"))
+			if scenario.recovery {
+				points = points[:slices.Index(points, point{"table locked", 1})]
+			}
+			for i, p := range points {
+				t.Run(fmt.Sprintf("%s %d", p.Step, p.Time), func(t *testing.T) {
+					f := setup(t, fmt.Sprintf("killed_%d", i))
+					f.kill(p)
+					f.find() // What can be seen must be whole at any time.
+					if scenario.meanwhile != nil {
+						scenario.meanwhile(f)
+					}
+					want := f.digest(f.spec.Table)
+					m := f.ensure()
+					f.wantFound(m)
+					f.exec("CREATE TABLE kept_" + f.spec.Table.Local + " (LIKE " + f.sql() + ")")
+					if err := f.drop(m); err != nil {
+						t.Fatal(err)
+					}
+					copied := partition.Name{Schema: "public", Local: "back_" + f.spec.Table.Local}
+					f.restore("kept_"+f.spec.Table.Local, copied, m)
+					if got := f.digest(copied); got != want {
+						t.Errorf("the archive has %s, the table had %s", got, want)
+					}
+				})
+			}
+			t.Logf("killed at %d points", len(points))
+		})
+	}
+}

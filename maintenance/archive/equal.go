@@ -1,0 +1,180 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/partitiond/partitiond/maintenance/partition"
+)
+
+// HashMethod is how the server digests a row. The digests of all rows are
+// summed, so that their order does not matter and equal rows do not cancel out.
+type HashMethod string
+
+const (
+	// HashRecord is hash_record_extended(ROW(...), 0), PostgreSQL 14 and later.
+	// It is faster by half, but values that are equal in SQL have one hash: 1.0 and 1.00,
+	// 0 and -0, '1 day' and '24 hours', '{1,2}' and '{{1,2}}'. So it serves only
+	// where all columns are of types whose equal values are identical.
+	HashRecord HashMethod = "hash_record_extended"
+	// HashText is hashtextextended(ROW(...)::text, 0). What the text shows is
+	// what an archive holds.
+	HashText HashMethod = "hashtextextended"
+)
+
+// identical are the types without two different values that are equal, given
+// a deterministic collation (PostgreSQL documentation, 24.2.2.4
+// Nondeterministic Collations). Enums are not: their labels can be renamed.
+var identical = []string{
+	"boolean", "bytea", "smallint", "integer", "bigint", "oid", "text", "character varying", "name", "\"char\"",
+	"date", "time without time zone", "timestamp without time zone", "timestamp with time zone", "uuid",
+}
+
+// Content is what the server counts of a table: its rows, and the sum of their
+// hashes in decimal.
+type Content struct {
+	Rows   int64      `json:"rows"`
+	Hash   string     `json:"hash"`
+	Method HashMethod `json:"hash_method"`
+}
+
+// ErrChanged matches every [*ChangedError].
+var ErrChanged = errors.New("the table is no longer what was archived")
+
+// ChangedError says that a table differs from its archive.
+type ChangedError struct {
+	Table partition.Name
+	// Want is the archive's content, Got the table's.
+	Want, Got Content
+	// Columns says what differs where that is not the rows but the columns; then
+	// the rows were not counted.
+	Columns string
+}
+
+// Error implements error.
+func (e *ChangedError) Error() string {
+	if e.Columns != "" {
+		return fmt.Sprintf("%s: %v: %s", e.Table, ErrChanged, e.Columns)
+	}
+	return fmt.Sprintf("%s: %v: archived %d rows with hash %s, found %d rows with hash %s",
+		e.Table, ErrChanged, e.Want.Rows, e.Want.Hash, e.Got.Rows, e.Got.Hash)
+}
+
+// Is makes [errors.Is] match [ErrChanged].
+func (e *ChangedError) Is(target error) bool { return target == ErrChanged }
+
+// ErrNotLocked says that StillEqual was asked in a transaction in which its
+// answer could be outdated at once, or was before it was given.
+var ErrNotLocked = errors.New("an answer would not hold until the table is dropped")
+
+// StillEqual tells whether the table is the archived one, with the archived
+// rows: nil if so, otherwise [ErrOtherTable] or a [*ChangedError]. The caller
+// drops the table in the same transaction, in which it holds SHARE on it or a
+// stronger lock, so that nobody writes (PostgreSQL documentation, 13.3.1
+// Table-Level Locks); SHARE lets readers go on while the rows are counted. The
+// isolation level must be READ COMMITTED: above it the rows might
+// be those before the lock was taken (PostgreSQL documentation, 13.2
+// Transaction Isolation). Both are checked; see [ErrNotLocked]. Settings of the
+// transaction are left as they were.
+func StillEqual(ctx context.Context, tx pgx.Tx, m Manifest, name partition.Name) error {
+	sp, err := tx.Begin(ctx)
+	if err != nil {
+		return fmt.Errorf("setting a savepoint: %w", err)
+	}
+	err = stillEqual(ctx, sp, m, name)
+	// Whatever the answer, going back undoes the settings.
+	if back := sp.Rollback(ctx); back != nil {
+		return errors.Join(err, fmt.Errorf("returning to a savepoint: %w", back))
+	}
+	return err
+}
+
+func stillEqual(ctx context.Context, tx pgx.Tx, m Manifest, name partition.Name) error {
+	if err := configure(ctx, tx); err != nil {
+		return err
+	}
+	t, err := look(ctx, tx, name)
+	if err != nil {
+		return err
+	}
+	if !t.source.same(m.Source) {
+		return fmt.Errorf("%s has OID %d in database %d of cluster %q, archived was OID %d in database %d of cluster %q: %w", name,
+			t.source.OID, t.source.DatabaseOID, t.source.SystemIdentifier, m.Source.OID, m.Source.DatabaseOID, m.Source.SystemIdentifier, ErrOtherTable)
+	}
+	var isolation string
+	var locked bool
+	err = tx.QueryRow(ctx, `
+		SELECT current_setting('transaction_isolation'), EXISTS (
+			SELECT FROM pg_locks
+			WHERE pid = pg_backend_pid() AND locktype = 'relation' AND relation = $1 AND granted
+				AND mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+				AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`,
+		t.source.OID).Scan(&isolation, &locked)
+	if err != nil {
+		return fmt.Errorf("looking for the lock on %s: %w", name, err)
+	}
+	if isolation != "read committed" {
+		return fmt.Errorf("the transaction is %s, not read committed: %w", strings.ToUpper(isolation), ErrNotLocked)
+	}
+	if !locked {
+		return fmt.Errorf("the transaction does not hold SHARE or more on %s: %w", name, ErrNotLocked)
+	}
+	return t.compare(ctx, tx, m)
+}
+
+// compare compares the columns and counts the rows again.
+func (t table) compare(ctx context.Context, tx pgx.Tx, m Manifest) error {
+	if want, got := shape(m.Columns), shape(t.columns); want != got {
+		return &ChangedError{Table: t.name, Want: m.Content, Columns: fmt.Sprintf("archived (%s), found (%s)", want, got)}
+	}
+	got, err := t.count(ctx, tx, m.Content.Method, nil)
+	if err != nil {
+		return err
+	}
+	if got != m.Content {
+		return &ChangedError{Table: t.name, Want: m.Content, Got: got}
+	}
+	return nil
+}
+
+// shape describes the columns as far as they matter to the rows.
+func shape(columns []Column) string {
+	var b strings.Builder
+	for _, c := range columns {
+		if b.Len() > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%q %s", c.Name, c.Type)
+	}
+	return b.String()
+}
+
+// count counts the rows and sums their hashes, which is 0 for no rows. In the
+// same scan it fills in the least and the greatest key, if key is not nil.
+func (t table) count(ctx context.Context, tx pgx.Tx, method HashMethod, key *Key) (Content, error) {
+	c := Content{Method: method}
+	var row string
+	switch method {
+	case HashRecord:
+		row = "hash_record_extended(ROW(" + t.list() + "), 0)"
+	case HashText:
+		// Under collation C the text's bytes are hashed, whatever the database's is.
+		row = "hashtextextended(ROW(" + t.list() + ")::text COLLATE \"C\", 0)"
+	default:
+		return c, fmt.Errorf("the manifest has the hash method %q, which is unknown", method)
+	}
+	query := "SELECT count(*), coalesce(sum(" + row + "::numeric), 0)::text"
+	into := []any{&c.Rows, &c.Hash}
+	if key != nil {
+		query += fmt.Sprintf(", coalesce(min(%[1]s)::text, ''), coalesce(max(%[1]s)::text, '')", pgx.Identifier{key.Column}.Sanitize())
+		into = append(into, &key.Min, &key.Max)
+	}
+	if err := tx.QueryRow(ctx, query+" FROM ONLY "+t.sql()).Scan(into...); err != nil {
+		return c, fmt.Errorf("counting the rows of %s: %w", t.name, err)
+	}
+	return c, nil
+}

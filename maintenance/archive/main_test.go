@@ -1,0 +1,17 @@
+package archive
+
+import (
+	"os"
+	"testing"
+
+	"github.com/partitiond/partitiond/maintenance/pgtemp/pgtest"
+)
+
+// TestMain runs the tests, or, in a child that a test has started from its own
+// binary, what that test wants done by a process of its own.
+func TestMain(m *testing.M) {
+	if text := os.Getenv(childEnv); text != "" {
+		os.Exit(child(text))
+	}
+	os.Exit(pgtest.Main(m))
+}
