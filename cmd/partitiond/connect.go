@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/lmittmann/tint"
+	"golang.org/x/term"
+
+	"github.com/partitiond/partitiond/maintenance"
+	"github.com/partitiond/partitiond/maintenance/config"
+)
+
+// newMaintainer wires a configuration to the server it names.
+func newMaintainer(c *config.Config, log *slog.Logger) (*maintenance.Maintainer, error) {
+	if _, err := c.Database.ConnConfig(); err != nil {
+		return nil, exitError{exitUsage, err}
+	}
+	return &maintenance.Maintainer{
+		// The settings are read anew each time, so that a changed password file is noticed.
+		Connect: func(ctx context.Context) (*pgx.Conn, error) {
+			cc, err := c.Database.ConnConfig()
+			if err != nil {
+				return nil, err
+			}
+			return pgx.ConnectConfig(ctx, cc)
+		},
+		Log:      log,
+		Parallel: c.Schedule.Parallel,
+	}, nil
+}
+
+// newLogger logs for people on a terminal, and JSON for machines elsewhere.
+func newLogger(c config.Log, w io.Writer) *slog.Logger {
+	f, isFile := w.(*os.File)
+	terminal := isFile && term.IsTerminal(int(f.Fd()))
+	if c.Format == config.FormatText || c.Format == config.FormatAuto && terminal {
+		return slog.New(tint.NewTextHandler(w, &tint.Options{Level: c.Level, TimeFormat: time.TimeOnly, NoColor: !terminal}))
+	}
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: c.Level, ReplaceAttr: readableDurations}))
+}
+
+// readableDurations writes "1.5s" where slog's JSON would have nanoseconds.
+func readableDurations(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(fmt.Sprint(a.Value.Duration()))
+	}
+	return a
+}

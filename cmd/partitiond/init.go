@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/spf13/cobra"
+
+	"github.com/partitiond/partitiond/maintenance"
+	"github.com/partitiond/partitiond/maintenance/config"
+	"github.com/partitiond/partitiond/maintenance/partition"
+	"github.com/partitiond/partitiond/maintenance/pgtemp"
+	"github.com/partitiond/partitiond/maintenance/postgres"
+	"github.com/partitiond/partitiond/sql"
+)
+
+// initOptions are the flags of init.
+type initOptions struct {
+	*options
+	admin  string
+	schema string
+	setup  postgres.Setup
+	print  bool
+}
+
+func (o *options) newInit() *cobra.Command {
+	i := &initOptions{options: o}
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "Install the parent, the trigger and a least-privilege role for a new set",
+		Long: `Init makes a set that does not exist yet: the role that the daemon uses, the parent
+from a schema file, the grants, and then what a first pass makes of it: the routing
+trigger with its functions and the partitions ahead. It needs a role that may create
+roles and tables; the daemon's own may not. An existing parent is left alone.
+
+With --print nothing is changed anywhere: the SQL is made on a throw-away server from
+the installed PostgreSQL binaries and printed, to be read, edited and run by hand.
+
+` + exitHelp,
+		Example: `  partitiond init --config config.toml --print
+  partitiond init --config config.toml --admin "host=/var/run/postgresql user=postgres dbname=app" \
+      --grant-insert app --grant-select readonly
+  partitiond init --config config.toml --set public.events --schema events.sql`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return i.run(cmd.Context()) },
+	}
+	o.setFlag(cmd)
+	flags := cmd.Flags()
+	flags.StringVar(&i.admin, "admin", "", "connection string of a role that may create roles and tables (default: the file's)")
+	flags.StringVar(&i.schema, "schema", "", "SQL file that makes the parent (default: the seed schema, see the one in sql/)")
+	flags.StringVar(&i.setup.Role, "role", "partitiond", "the daemon's role; it is made if it does not exist, and owns the parent")
+	flags.StringArrayVar(&i.setup.Writers, "grant-insert", nil, "role that may insert into the set; repeatable")
+	flags.StringArrayVar(&i.setup.Readers, "grant-select", nil, "role that may read the set; repeatable")
+	flags.BoolVar(&i.print, "print", false, "only print the SQL")
+	return cmd
+}
+
+func (i *initOptions) run(ctx context.Context) error {
+	c, err := i.load()
+	if err != nil {
+		return err
+	}
+	sets, err := i.sets(c)
+	if err != nil {
+		return err
+	}
+	if len(sets) != 1 {
+		return exitError{exitUsage, fmt.Errorf("%s has %d sets: expected --set to name one", i.config, len(sets))}
+	}
+	i.setup.Schema = sql.NewSchema()
+	if i.schema != "" {
+		text, err := os.ReadFile(i.schema)
+		if err != nil {
+			return exitError{exitUsage, fmt.Errorf("--schema: %w", err)}
+		}
+		i.setup.Schema = string(text)
+	}
+	if i.print {
+		return i.printSQL(ctx, c, sets[0])
+	}
+	m, err := newMaintainer(c, newLogger(c.Log, i.stderr))
+	if err != nil {
+		return err
+	}
+	if i.admin != "" {
+		m.Connect = func(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, i.admin) }
+	}
+	if err := i.install(ctx, m, sets[0]); err != nil {
+		return err
+	}
+	hard, stop := bounded(ctx, c.Schedule.StopTimeout)
+	report, err := m.Pass(hard, stop, sets)
+	if err != nil {
+		return exitWith("", err)
+	}
+	printReport(i.stdout, report)
+	return exitWith(report.Status(), nil)
+}
+
+// install makes the role and the parent.
+func (i *initOptions) install(ctx context.Context, m *maintenance.Maintainer, set partition.Set) error {
+	conn, err := m.Connect(ctx)
+	if err != nil {
+		return exitError{exitConnect, fmt.Errorf("%w: %w", maintenance.ErrConnect, err)}
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if err := i.setup.Install(ctx, conn, set); err != nil {
+		return exitError{exitFailed, fmt.Errorf("init: %w", err)}
+	}
+	return nil
+}
+
+// printSQL makes the set on a throw-away server, where nothing is in the way,
+// and prints what that took.
+func (i *initOptions) printSQL(ctx context.Context, c *config.Config, set partition.Set) (err error) {
+	server, err := pgtemp.Start(ctx, pgtemp.Options{})
+	if err != nil {
+		return exitError{exitFailed, fmt.Errorf("--print needs the PostgreSQL server's programs to make the SQL with: %w", err)}
+	}
+	defer func() { err = errors.Join(err, server.Close()) }()
+	m, err := newMaintainer(c, newLogger(c.Log, i.stderr))
+	if err != nil {
+		return err
+	}
+	m.Connect = func(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, server.URL("postgres")) }
+	conn, err := m.Connect(ctx)
+	if err != nil {
+		return exitError{exitConnect, err}
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	for _, role := range append(i.setup.Writers, i.setup.Readers...) {
+		if _, err := conn.Exec(ctx, "CREATE ROLE "+pgx.Identifier{role}.Sanitize()); err != nil {
+			return exitError{exitFailed, err}
+		}
+	}
+	if err := i.setup.Install(ctx, conn, set); err != nil {
+		return exitError{exitFailed, fmt.Errorf("init: %w", err)}
+	}
+	planned, err := m.Plan(ctx, []partition.Set{set})
+	if err != nil {
+		return exitError{exitFailed, err}
+	}
+	statements, err := i.setup.Statements(ctx, conn, set)
+	if err != nil {
+		return exitError{exitFailed, err}
+	}
+	fmt.Fprintf(i.stdout, "-- The set %s, for a database that does not have it yet.\n\nBEGIN;\n\n", set.Parent)
+	for _, st := range statements {
+		fmt.Fprintf(i.stdout, "%s;\n\n", strings.TrimRight(st, "; \n"))
+	}
+	for _, a := range planned[0].Plan.Actions {
+		fmt.Fprintf(i.stdout, "-- %s\n", a)
+		for _, step := range postgres.Render(set, planned[0].Snapshot, a) {
+			if step.Role != "" {
+				fmt.Fprintf(i.stdout, "SET LOCAL ROLE %s;\n", pgx.Identifier{step.Role}.Sanitize())
+			}
+			for _, st := range step.Statements {
+				fmt.Fprintf(i.stdout, "%s;\n", st.SQL)
+			}
+			if step.Role != "" {
+				fmt.Fprintln(i.stdout, "RESET ROLE;")
+			}
+		}
+		fmt.Fprintln(i.stdout)
+	}
+	fmt.Fprintln(i.stdout, "COMMIT;")
+	return nil
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/partitiond/partitiond/maintenance"
+)
+
+// runOnce makes one pass, or prints its plan, and answers with its exit code.
+func (o *options) runOnce(ctx context.Context) error {
+	c, err := o.load()
+	if err != nil {
+		return err
+	}
+	sets, err := o.sets(c)
+	if err != nil {
+		return err
+	}
+	m, err := newMaintainer(c, newLogger(c.Log, o.stderr))
+	if err != nil {
+		return err
+	}
+	if o.dryRun {
+		planned, err := m.Plan(ctx, sets)
+		if err != nil {
+			return exitWith("", err)
+		}
+		return o.printPlans(planned)
+	}
+	hard, stop := bounded(ctx, c.Schedule.StopTimeout)
+	report, err := m.Pass(hard, stop, sets)
+	if err != nil {
+		return exitWith("", err)
+	}
+	if o.json {
+		if err := printJSON(o.stdout, report); err != nil {
+			return err
+		}
+	} else {
+		printReport(o.stdout, report)
+	}
+	return exitWith(report.Status(), nil)
+}
+
+// bounded turns a context that ends when the program is asked to stop into a
+// channel that closes then, and a context that ends a while later.
+func bounded(ctx context.Context, bound time.Duration) (hard context.Context, stop <-chan struct{}) {
+	hard, end := context.WithCancel(context.WithoutCancel(ctx))
+	context.AfterFunc(ctx, func() { time.AfterFunc(bound, end) })
+	return hard, ctx.Done()
+}
+
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	if err := e.Encode(v); err != nil {
+		return exitError{exitFailed, fmt.Errorf("print the result: %w", err)}
+	}
+	return nil
+}
+
+// printReport sums a pass up; its log has the details.
+func printReport(w io.Writer, r maintenance.Report) {
+	for _, s := range r.Sets {
+		counts := map[string]int{}
+		var order []string
+		failed := 0
+		for _, a := range s.Actions {
+			if a.Error != "" {
+				failed++
+				continue
+			}
+			if counts[a.Action]++; counts[a.Action] == 1 {
+				order = append(order, a.Action)
+			}
+		}
+		line := fmt.Sprintf("%s: %s", s.Set, s.Status)
+		for i, verb := range order {
+			sep := ", "
+			if i == 0 {
+				sep = " ("
+			}
+			line += fmt.Sprintf("%s%s %d", sep, verb, counts[verb])
+		}
+		if len(order) > 0 {
+			line += ")"
+		}
+		if failed > 0 {
+			line += fmt.Sprintf(", %d failed", failed)
+		}
+		fmt.Fprintln(w, line)
+		if s.Error != "" {
+			fmt.Fprintln(w, "  error:", s.Error)
+		}
+		for _, a := range s.Actions {
+			if a.Error != "" {
+				fmt.Fprintf(w, "  failed: %s %s: %s\n", a.Action, a.Table, a.Error)
+			}
+		}
+		printProblems(w, s.Problems)
+		for _, d := range s.Withheld {
+			fmt.Fprintln(w, "  withheld:", d)
+		}
+		for _, d := range s.Due {
+			fmt.Fprintln(w, "  still due:", d)
+		}
+	}
+}
+
+func printProblems(w io.Writer, problems []maintenance.ProblemReport) {
+	for _, p := range problems {
+		fmt.Fprintf(w, "  problem: %s: %s: %s\n", p.Kind, p.Table, p.Text)
+		if p.Hint != "" {
+			fmt.Fprintf(w, "           %s\n", p.Hint)
+		}
+	}
+}

@@ -1,0 +1,267 @@
+// Package maintenance is one pass over partition sets, from observation to
+// report, and the schedule by which passes come.
+package maintenance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/partitiond/partitiond/maintenance/partition"
+	"github.com/partitiond/partitiond/maintenance/postgres"
+)
+
+// Maintainer runs passes. It keeps no state between them: whatever a pass needs
+// to know it reads from the catalog.
+type Maintainer struct {
+	// Connect opens a new connection.
+	Connect func(ctx context.Context) (*pgx.Conn, error)
+	Log     *slog.Logger
+	// Parallel is how many sets are worked on side by side; at least one is.
+	Parallel int
+}
+
+// ErrConnect says that no connection was to be had.
+var ErrConnect = errors.New("could not connect to PostgreSQL")
+
+// maxRounds is how often a pass looks at a set: what one round does can make
+// something else due, as when a partition is adopted and then retired.
+const maxRounds = 4
+
+// Planned is what was seen of a set, and what a pass would do.
+type Planned struct {
+	Set      partition.Set
+	Snapshot partition.Snapshot
+	Plan     partition.Plan
+	// Err is why this one set could not be observed; there is no plan then.
+	Err error
+}
+
+func (m *Maintainer) connect(ctx context.Context) (*pgx.Conn, error) {
+	conn, err := m.Connect(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrConnect, err)
+	}
+	return conn, nil
+}
+
+// Plan observes the sets and plans for them. It changes nothing, takes no lock
+// that anybody could notice, and needs no privilege but to read.
+func (m *Maintainer) Plan(ctx context.Context, sets []partition.Set) ([]Planned, error) {
+	conn, err := m.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	return plan(ctx, conn, sets)
+}
+
+func plan(ctx context.Context, conn *pgx.Conn, sets []partition.Set) ([]Planned, error) {
+	snaps, err := postgres.Observe(ctx, conn, sets)
+	failed := make(postgres.SetErrors, len(sets))
+	if err != nil && !errors.As(err, &failed) {
+		return nil, fmt.Errorf("observe: %w", err)
+	}
+	planned := make([]Planned, len(sets))
+	for i, s := range sets {
+		planned[i] = Planned{Set: s, Snapshot: snaps[i], Err: failed[i]}
+		if failed[i] == nil {
+			planned[i].Plan = partition.Make(s, snaps[i])
+		}
+	}
+	return planned, nil
+}
+
+// Pass makes one pass over the sets. When stop is closed it ends at the next
+// point between two transactions; when ctx ends it breaks off at once, which
+// loses nothing either. The error is only for what kept the whole pass from
+// happening; what befell single sets is in the report.
+func (m *Maintainer) Pass(ctx context.Context, stop <-chan struct{}, sets []partition.Set) (Report, error) {
+	report := Report{Began: time.Now()}
+	defer func() { report.Seconds = time.Since(report.Began).Seconds() }()
+	lockConn, err := m.connect(ctx)
+	if err != nil {
+		return report, err
+	}
+	lock, err := postgres.AcquirePassLock(ctx, lockConn, sets)
+	if err != nil {
+		return report, errors.Join(err, lockConn.Close(ctx))
+	}
+	defer func() {
+		if err := lock.Release(context.WithoutCancel(ctx)); err != nil {
+			m.Log.Warn("the pass lock's connection did not end well", "error", err)
+		}
+	}()
+	report.Sets = make([]SetReport, len(sets))
+	var ours []partition.Set
+	var slots []*SetReport
+	for i, s := range sets {
+		report.Sets[i] = SetReport{Set: s.Parent.String(), Actions: []ActionReport{}, Problems: []ProblemReport{}, Due: []string{}, Withheld: []string{}}
+		if !lock.Held(i) {
+			report.Sets[i].Status, report.Sets[i].Error = Skipped, "another instance is at work on it"
+			m.Log.Warn("skipped: another instance holds the lock", "set", s.Parent.String())
+			continue
+		}
+		ours, slots = append(ours, s), append(slots, &report.Sets[i])
+	}
+	planned, err := m.Plan(ctx, ours)
+	if err != nil {
+		return report, err
+	}
+	var group errgroup.Group
+	group.SetLimit(max(1, m.Parallel))
+	for i, p := range planned {
+		group.Go(func() error {
+			m.passSet(ctx, stop, lock, p, slots[i])
+			return nil
+		})
+	}
+	_ = group.Wait() // The workers report into their slots.
+	report.Seconds = time.Since(report.Began).Seconds()
+	return report, nil
+}
+
+// passSet works through one set's plan, looks again, and goes on until there is
+// nothing left that it has not tried.
+func (m *Maintainer) passSet(ctx context.Context, stop <-chan struct{}, lock *postgres.PassLock, p Planned, r *SetReport) {
+	defer r.settle()
+	log := m.Log.With("set", r.Set)
+	if p.Err != nil {
+		r.Error = p.Err.Error()
+		log.Error("the set could not be observed", "error", p.Err)
+		return
+	}
+	r.describe(p.Plan)
+	if len(p.Plan.Actions) == 0 {
+		logProblems(log, p.Plan)
+		return
+	}
+	err := m.rounds(ctx, stop, lock, p, r, log)
+	switch {
+	case errors.Is(err, postgres.ErrStopped):
+		r.Status = Stopped
+		log.Warn("stopped before the set was finished")
+	case err != nil:
+		r.Error = err.Error()
+		log.Error("the set could not be finished", "error", err)
+	}
+}
+
+// rounds applies plans until one holds nothing that was not tried before.
+func (m *Maintainer) rounds(ctx context.Context, stop <-chan struct{}, lock *postgres.PassLock, p Planned, r *SetReport, log *slog.Logger) error {
+	session, err := m.session(ctx, stop, lock)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = session.Close(context.WithoutCancel(ctx)) }()
+	tried := map[string]bool{}
+	for range maxRounds {
+		fresh, routed := false, true
+		for _, a := range p.Plan.Actions {
+			if tried[a.Identity()] {
+				continue
+			}
+			tried[a.Identity()], fresh = true, true
+			if a.Destructive() && !routed {
+				r.skip(a, "the routing function could not be renewed, and may still name this table")
+				continue
+			}
+			out, err := session.Apply(ctx, p.Set, p.Snapshot, a)
+			if errors.Is(err, postgres.ErrStopped) {
+				return err
+			}
+			r.Actions = append(r.Actions, reportAction(a, out, err))
+			logAction(log, a, out, err)
+			routed = routed && (a.Kind != partition.RouteRows || err == nil)
+			if session.Conn().IsClosed() {
+				// An export that fails takes its connection with it; the other
+				// actions are none the worse for that.
+				next, err := m.session(ctx, stop, lock)
+				if err != nil {
+					return err
+				}
+				session = next
+			}
+		}
+		if !fresh {
+			break
+		}
+		again, err := plan(ctx, session.Conn(), []partition.Set{p.Set})
+		if err != nil {
+			return err
+		}
+		if p = again[0]; p.Err != nil {
+			return p.Err
+		}
+		r.describe(p.Plan)
+	}
+	logProblems(log, p.Plan)
+	return nil
+}
+
+// session opens a connection and prepares it for applying actions.
+func (m *Maintainer) session(ctx context.Context, stop <-chan struct{}, lock *postgres.PassLock) (*postgres.Session, error) {
+	conn, err := m.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	session, err := postgres.NewSession(ctx, conn, lock, exportPartition, stop)
+	if err != nil {
+		return nil, errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
+	}
+	return session, nil
+}
+
+// describe replaces what the report says of the set's state by what a plan says.
+func (r *SetReport) describe(p partition.Plan) {
+	r.Problems, r.Due, r.Withheld = Problems(p.Problems), []string{}, []string{}
+	for _, a := range p.Actions {
+		r.Due = append(r.Due, a.String())
+	}
+	for _, a := range p.Withheld {
+		r.Withheld = append(r.Withheld, a.String())
+	}
+}
+
+func (r *SetReport) skip(a partition.Action, why string) {
+	report := reportAction(a, postgres.Outcome{}, errors.New("skipped: "+why))
+	report.Skipped = true
+	r.Actions = append(r.Actions, report)
+}
+
+func logAction(log *slog.Logger, a partition.Action, out postgres.Outcome, err error) {
+	args := []any{"partition", a.Table.String(), "took", out.Took.Round(time.Millisecond), "waited", out.Waited.Round(time.Millisecond)}
+	if out.Retries > 0 {
+		args = append(args, "retries", out.Retries)
+	}
+	if out.Rows > 0 {
+		args = append(args, "rows", out.Rows)
+	}
+	if out.Archive != "" {
+		args = append(args, "archive", out.Archive, "bytes", out.Bytes)
+	}
+	for _, b := range out.Blockers {
+		args = append(args, "blocker", fmt.Sprintf("pid %d %s@%s %s, transaction since %s, %s on %s",
+			b.PID, b.User, b.Application, b.State, b.Since.UTC().Format(time.RFC3339), b.Mode, b.Table))
+	}
+	args = append(args, "reason", a.Reason)
+	if err != nil {
+		log.Error(a.Verb(), append(args, "error", err)...)
+		return
+	}
+	log.Info(a.Verb(), args...)
+}
+
+func logProblems(log *slog.Logger, p partition.Plan) {
+	for _, pr := range p.Problems {
+		log.Warn("problem", "kind", string(pr.Kind), "partition", pr.Table.String(), "text", pr.Text, "hint", pr.Hint)
+	}
+	for _, a := range p.Withheld {
+		log.Warn("withheld", "action", a.Verb(), "partition", a.Table.String(), "reason", a.Reason)
+	}
+}

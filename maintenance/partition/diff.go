@@ -1,0 +1,161 @@
+package partition
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// propertyRule says how one kind of property is compared and repaired.
+type propertyRule struct {
+	kind PropertyKind
+	// inherited says that CREATE TABLE ... INHERITS brings it to a new partition.
+	inherited bool
+	// removes says that what only the partition has is taken away.
+	removes func(Set) bool
+	// applies says whether the set wants this kind repaired.
+	applies func(Set) bool
+	// enough says whether a partition's value will do; nil means that only equality does.
+	enough func(want, have string) bool
+	// concurrent says that the repair builds something and gets an action of its own.
+	concurrent bool
+}
+
+func always(Set) bool { return true }
+
+func never(Set) bool { return false }
+
+func grantsWanted(s Set) bool { return s.Grants != GrantsOff }
+
+func grantsExact(s Set) bool { return s.Grants == GrantsExact }
+
+// anyEnough: holding a privilege with grant option is more than holding it, and
+// an index that serves a constraint is more than the index.
+func anyEnough(want, have string) bool { return want == have || want == "" }
+
+// propertyRules is the table of drift. Its order is the order of repair: the
+// owner first, since it decides who holds the other privileges.
+var propertyRules = []propertyRule{
+	{kind: PropOwner, inherited: true, removes: never, applies: always},
+	{kind: PropGrant, removes: grantsExact, applies: grantsWanted, enough: anyEnough},
+	{kind: PropColumnGrant, removes: grantsExact, applies: grantsWanted, enough: anyEnough},
+	{kind: PropOption, removes: never, applies: always},
+	{kind: PropDefault, inherited: true, removes: never, applies: always},
+	{kind: PropNotNull, inherited: true, removes: never, applies: always},
+	{kind: PropColumnStorage, inherited: true, removes: never, applies: always},
+	{kind: PropIndex, removes: never, applies: func(s Set) bool { return s.Indexes }, enough: anyEnough, concurrent: true},
+	{kind: PropReplicaIdentity, removes: never, applies: always},
+	{kind: PropPolicy, removes: never, applies: always},
+	{kind: PropRowSecurity, removes: never, applies: always},
+	{kind: PropComment, removes: never, applies: always},
+	{kind: PropColumnComment, removes: never, applies: always},
+	{kind: PropPublication, removes: never, applies: always},
+}
+
+// propertyKey identifies a property on one table.
+type propertyKey struct {
+	kind PropertyKind
+	name string
+}
+
+// Diff returns what a partition lacks of its parent's properties, in the order
+// of repair. The owner's own privileges are no properties and never differ.
+func Diff(set Set, parent, child []Property) []Change {
+	want, have := byKey(parent), byKey(child)
+	var changes []Change
+	propose := func(c Change) {
+		// A table may well have the same index twice: it is proposed once.
+		if !slices.Contains(changes, c) {
+			changes = append(changes, c)
+		}
+	}
+	for _, rule := range propertyRules {
+		if !rule.applies(set) {
+			continue
+		}
+		for _, p := range parent {
+			if p.Kind != rule.kind {
+				continue
+			}
+			values := have[propertyKey{p.Kind, p.Name}]
+			does := func(v string) bool { return v == p.Value || rule.enough != nil && rule.enough(p.Value, v) }
+			// What the parent has twice, the stronger one does for both.
+			stronger := func(v string) bool { return v != p.Value && does(v) }
+			if slices.ContainsFunc(values, does) || slices.ContainsFunc(want[propertyKey{p.Kind, p.Name}], stronger) {
+				continue
+			}
+			c := Change{Want: p, Missing: len(values) == 0}
+			if !c.Missing {
+				c.Have = slices.Min(values)
+			}
+			propose(c)
+		}
+		if !rule.removes(set) {
+			continue
+		}
+		for _, p := range child {
+			if _, ok := want[propertyKey{p.Kind, p.Name}]; p.Kind == rule.kind && !ok {
+				propose(Change{Want: p, Have: p.Value, Remove: true})
+			}
+		}
+	}
+	return changes
+}
+
+// forNew returns what a new partition has to be given because it does not
+// inherit it, in the order of repair.
+func forNew(parent []Property) []Property {
+	var out []Property
+	sorted := slices.Compact(sortedProperties(parent))
+	for _, rule := range propertyRules {
+		for _, p := range sorted {
+			if p.Kind == rule.kind && !rule.inherited && !isDefault(p) {
+				out = append(out, p)
+			}
+		}
+	}
+	return out
+}
+
+// isDefault tells whether every new table has the property anyway.
+func isDefault(p Property) bool {
+	return p.Kind == PropReplicaIdentity && p.Value == "default" || p.Kind == PropRowSecurity && p.Value == "off"
+}
+
+func sortedProperties(ps []Property) []Property {
+	return slices.SortedFunc(slices.Values(ps), func(a, b Property) int {
+		return cmp.Or(strings.Compare(string(a.Kind), string(b.Kind)), strings.Compare(a.Name, b.Name), strings.Compare(a.Value, b.Value))
+	})
+}
+
+// byKey returns the values of each property: an index can be there twice, once
+// for a constraint and once by itself.
+func byKey(ps []Property) map[propertyKey][]string {
+	m := make(map[propertyKey][]string, len(ps))
+	for _, p := range ps {
+		key := propertyKey{p.Kind, p.Name}
+		m[key] = append(m[key], p.Value)
+	}
+	return m
+}
+
+// waitsForIndex tells whether the change makes an index the replica identity
+// that the partition has not got yet.
+func waitsForIndex(c Change, child []Property) bool {
+	index, ok := strings.CutPrefix(c.Want.Value, "index ")
+	return c.Want.Kind == PropReplicaIdentity && ok &&
+		!slices.ContainsFunc(child, func(p Property) bool { return p.Kind == PropIndex && p.Name == index })
+}
+
+// splitChanges parts what needs a build without locks from what is short.
+func splitChanges(changes []Change) (short, builds []Change) {
+	for _, c := range changes {
+		i := slices.IndexFunc(propertyRules, func(r propertyRule) bool { return r.kind == c.Want.Kind })
+		if propertyRules[i].concurrent {
+			builds = append(builds, c)
+		} else {
+			short = append(short, c)
+		}
+	}
+	return short, builds
+}

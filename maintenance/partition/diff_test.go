@@ -1,0 +1,182 @@
+package partition
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// kinds are all kinds of properties that are compared, in the order of repair.
+var kinds = []PropertyKind{
+	PropOwner, PropGrant, PropColumnGrant, PropOption, PropDefault, PropNotNull, PropColumnStorage, PropIndex,
+	PropReplicaIdentity, PropPolicy, PropRowSecurity, PropComment, PropColumnComment, PropPublication,
+}
+
+func TestDiffEachKind(t *testing.T) {
+	t.Parallel()
+	exact := monthly(t, func(s *Set) { s.Grants = GrantsExact })
+	for _, kind := range kinds {
+		want := Property{kind, "name", "value"}
+		other := Property{kind, "name", "other"}
+		check := func(what string, parent, child []Property, want ...Change) {
+			t.Helper()
+			if diff := cmp.Diff(want, Diff(exact, parent, child)); diff != "" {
+				t.Errorf("%s, %s: -want +got:\n%s", kind, what, diff)
+			}
+		}
+		check("the same", []Property{want}, []Property{want})
+		check("neither has it", nil, nil)
+		check("missing", []Property{want}, nil, Change{Want: want, Missing: true})
+		check("different", []Property{want}, []Property{other}, Change{Want: want, Have: "other"})
+		check("an empty value is a value", []Property{want}, []Property{{kind, "name", ""}}, Change{Want: want})
+		// Only privileges are ever taken away.
+		var extra []Change
+		if kind == PropGrant || kind == PropColumnGrant {
+			extra = []Change{{Want: want, Have: "value", Remove: true}}
+		}
+		check("extra", nil, []Property{want}, extra...)
+		check("the other kinds do not count", []Property{want}, []Property{want, {"unheard of", "name", "value"}})
+	}
+	// CHECKs are inherited, so they are no drift.
+	if got := Diff(exact, []Property{{PropCheck, "name", "value"}}, nil); got != nil {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestDiffOrder(t *testing.T) {
+	t.Parallel()
+	var parent []Property
+	for _, kind := range kinds {
+		parent = append(parent, Property{kind, "a", "value"}, Property{kind, "b", "value"})
+	}
+	slices.Reverse(parent)
+	var got, want []PropertyKind
+	changes := Diff(monthly(t), parent, nil)
+	for _, c := range changes {
+		got = append(got, c.Want.Kind)
+	}
+	for _, kind := range kinds {
+		want = append(want, kind, kind)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	// What builds without locks is parted from what is short, in the same order.
+	short, builds := splitChanges(changes)
+	if len(builds) != 2 || builds[0].Want.Kind != PropIndex || len(short)+len(builds) != len(changes) {
+		t.Errorf("%d short, builds %+v", len(short), builds)
+	}
+	if slices.ContainsFunc(short, func(c Change) bool { return c.Want.Kind == PropIndex }) {
+		t.Error("an index is short")
+	}
+}
+
+func TestGrantModes(t *testing.T) {
+	t.Parallel()
+	parent := []Property{{PropGrant, "a\tSELECT", ""}, {PropGrant, "b\tSELECT", "with grant option"}, {PropColumnGrant, "id\ta\tUPDATE", ""}}
+	child := []Property{{PropGrant, "b\tSELECT", ""}, {PropGrant, "c\tDELETE", ""}, {PropGrant, "\tSELECT", ""}, {PropColumnGrant, "id\tc\tUPDATE", "with grant option"}}
+	add := []Change{
+		{Want: parent[0], Missing: true},
+		{Want: parent[1]},
+		{Want: parent[2], Missing: true},
+	}
+	exact := []Change{
+		add[0], add[1],
+		{Want: child[1], Remove: true},
+		{Want: child[2], Remove: true},
+		add[2],
+		{Want: child[3], Have: "with grant option", Remove: true},
+	}
+	for mode, want := range map[GrantMode][]Change{GrantsAdd: add, GrantsExact: exact, GrantsOff: nil} {
+		s := monthly(t, func(s *Set) { s.Grants = mode })
+		if diff := cmp.Diff(want, Diff(s, parent, child)); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", mode, diff)
+		}
+	}
+	// More than is asked for is enough.
+	for _, kind := range []PropertyKind{PropGrant, PropColumnGrant} {
+		got := Diff(monthly(t), []Property{{kind, "a\tSELECT", ""}}, []Property{{kind, "a\tSELECT", "with grant option"}})
+		if got != nil {
+			t.Errorf("%s: %+v", kind, got)
+		}
+	}
+}
+
+func TestIndexesAreOptional(t *testing.T) {
+	t.Parallel()
+	parent := []Property{{PropIndex, "USING btree (a)", ""}, {PropComment, "", "c"}}
+	if got := Diff(monthly(t, func(s *Set) { s.Indexes = false }), parent, nil); len(got) != 1 || got[0].Want.Kind != PropComment {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestIndexesSeenTwice: a table can have an index for its primary key and the
+// same once more, and either will do where an index is wanted.
+func TestIndexesSeenTwice(t *testing.T) {
+	t.Parallel()
+	index := func(value string) Property { return Property{PropIndex, "UNIQUE USING btree (id, at)", value} }
+	plain, primary, unique := index(""), index("primary key"), index("unique constraint")
+	for _, test := range []struct {
+		name          string
+		parent, child []Property
+		want          []Change
+	}{
+		{"a key serves as the index", []Property{plain}, []Property{primary}, nil},
+		{"an index is no key", []Property{primary}, []Property{plain}, []Change{{Want: primary}}},
+		{"one key is not the other", []Property{primary}, []Property{unique}, []Change{{Want: primary, Have: "unique constraint"}}},
+		{"both", []Property{plain, primary}, []Property{primary, plain}, nil},
+		{"both, in the other order", []Property{primary, plain}, []Property{plain, primary}, nil},
+		{"the key is there, and the index twice", []Property{primary}, []Property{plain, primary, plain}, nil},
+		{"both are lacking", []Property{plain, primary}, nil, []Change{{Want: primary, Missing: true}}},
+		{"the parent's is there twice", []Property{plain, plain}, nil, []Change{{Want: plain, Missing: true}}},
+	} {
+		if diff := cmp.Diff(test.want, Diff(monthly(t), test.parent, test.child)); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", test.name, diff)
+		}
+	}
+}
+
+// TestNewPartitionsAreComplete: what a new partition is given, together with what
+// it inherits, leaves nothing to repair.
+func TestNewPartitionsAreComplete(t *testing.T) {
+	t.Parallel()
+	inherits := map[PropertyKind]bool{PropOwner: true, PropDefault: true, PropNotNull: true, PropColumnStorage: true}
+	byDefault := []Property{{PropReplicaIdentity, "", "default"}, {PropRowSecurity, "", "off"}}
+	var parent []Property
+	for _, kind := range kinds {
+		parent = append(parent, Property{kind, "b", "value"}, Property{kind, "a", ""})
+	}
+	for _, extra := range [][]Property{nil, byDefault} {
+		parent := append(slices.Clone(parent), extra...)
+		child := slices.Clone(forNew(parent))
+		for _, p := range child {
+			if inherits[p.Kind] || slices.Contains(byDefault, p) {
+				t.Errorf("%+v comes by itself", p)
+			}
+		}
+		for _, p := range parent {
+			if inherits[p.Kind] {
+				child = append(child, p)
+			}
+		}
+		child = append(child, byDefault...)
+		if got := Diff(monthly(t), parent, child); got != nil {
+			t.Errorf("%+v", got)
+		}
+	}
+	// The order is that of repair, and by name: replica identity needs its index.
+	var order []string
+	for _, p := range forNew(parent) {
+		order = append(order, string(p.Kind)+" "+p.Name)
+	}
+	want := []string{"grant a", "grant b", "column grant a", "column grant b", "storage option a", "storage option b", "index a", "index b",
+		"replica identity a", "replica identity b", "policy a", "policy b", "row security a", "row security b", "comment a", "comment b",
+		"column comment a", "column comment b", "publication a", "publication b"}
+	if diff := cmp.Diff(want, order); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if got := forNew([]Property{{PropIndex, "USING btree (a)", ""}, {PropIndex, "USING btree (a)", ""}}); len(got) != 1 {
+		t.Errorf("the same index twice: %+v", got)
+	}
+}

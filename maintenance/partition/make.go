@@ -1,0 +1,350 @@
+package partition
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// MaxSkew is how far the server's clock and this machine's may disagree before
+// nothing is removed any more: one of them is wrong, and which is not known.
+const MaxSkew = time.Minute
+
+// BoundsConstraint is the name of the CHECK that partitions are given.
+const BoundsConstraint = "partition_bounds"
+
+// Make decides what a pass has to do. It is a pure function: the time is the
+// snapshot's, and equal arguments give equal plans.
+func Make(set Set, snap Snapshot) Plan {
+	p := &planner{set: set, snap: snap, plan: Plan{Set: set.Parent}}
+	if !p.served() {
+		return p.plan
+	}
+	p.key = snap.Parent.Key
+	p.now = set.Wall(snap.Server.Now, p.key)
+	p.current = set.PeriodOf(p.now, p.key)
+	p.inspect()
+	p.inspectRouting()
+	p.create()
+	due := p.due()
+	p.repair(due)
+	p.route(due)
+	p.sweep()
+	p.retire(due)
+	p.analyze()
+	return p.plan
+}
+
+// planner is the state of one call of Make.
+type planner struct {
+	set     Set
+	snap    Snapshot
+	plan    Plan
+	key     KeyType
+	now     time.Time
+	current Period
+	// known are the partitions whose bounds are known, in the order of time;
+	// made are those that this plan creates.
+	known []Partition
+	made  []Branch
+	// handsOff says that the routing is somebody else's.
+	handsOff bool
+}
+
+func (p *planner) act(a Action) { p.plan.Actions = append(p.plan.Actions, a) }
+
+func (p *planner) problem(pr Problem) { p.plan.Problems = append(p.plan.Problems, pr) }
+
+// served tells whether the set can be planned for at all, and says why not.
+func (p *planner) served() bool {
+	parent := p.snap.Parent
+	refuse := func(kind ProblemKind, text, hint string) bool {
+		p.problem(Problem{Kind: kind, Table: p.set.Parent, Text: text, Hint: hint, Stops: StopsSet})
+		return false
+	}
+	switch {
+	case parent == nil:
+		return refuse(ProblemNoParent, "there is no such table", "create it, or run: partitiond init")
+	case parent.NotTable != "":
+		return refuse(ProblemUnsupported, "it is a "+parent.NotTable+", not a table", "")
+	case parent.Declarative:
+		return refuse(ProblemUnsupported, "it is partitioned declaratively (PARTITION BY)", "this release serves inheritance sets")
+	case parent.Key == "" && parent.KeyOther == "":
+		return refuse(ProblemUnsupported, fmt.Sprintf("it has no column %q", p.set.Key), "set key to the column that decides the partition")
+	case parent.Key == "":
+		return refuse(ProblemUnsupported, fmt.Sprintf("column %q is of type %s", p.set.Key, parent.KeyOther), "date, timestamp and timestamptz are served")
+	case parent.Key == KeyDate && p.set.Interval.Unit == Hour:
+		return refuse(ProblemUnsupported, fmt.Sprintf("column %q is a date and has no hours", p.set.Key), "use an interval of a day or more")
+	case p.snap.Server.Standby:
+		return refuse(ProblemStandby, "the server is a standby and is left alone", "connect to the primary, or list all hosts in the URL with target_session_attrs=read-write")
+	}
+	return true
+}
+
+// inspect sorts the partitions into known and unknown, and reports what is
+// wrong with the set as it stands.
+func (p *planner) inspect() {
+	if skew := p.snap.Server.Skew; skew > MaxSkew || skew < -MaxSkew {
+		p.problem(Problem{Kind: ProblemClock, Table: p.set.Parent, Stops: StopsSet,
+			Text: fmt.Sprintf("the server's clock and this machine's differ by %s", skew.Round(time.Second)),
+			Hint: "set the clocks; nothing is removed until they agree to a minute"})
+	}
+	parent := p.snap.Parent
+	if !parent.MayAct {
+		p.problem(Problem{Kind: ProblemPrivilege, Table: p.set.Parent, Stops: StopsNone,
+			Text: fmt.Sprintf("role %q is not a member of the owner %q", p.snap.Server.Role, parent.Owner),
+			Hint: "GRANT the owner's role to it"})
+	}
+	if !parent.OwnerMayCreate {
+		p.problem(Problem{Kind: ProblemPrivilege, Table: p.set.Parent, Stops: StopsNone,
+			Text: fmt.Sprintf("the owner %q may not create tables in schema %q", parent.Owner, p.set.Parent.Schema),
+			Hint: "GRANT CREATE ON SCHEMA to it"})
+	}
+	for _, c := range p.snap.Partitions {
+		if c.Known == BoundsUnknown {
+			p.problem(unreadable(c))
+			continue
+		}
+		if v := c.Violation; v != nil {
+			p.problem(Problem{Kind: ProblemViolation, Table: c.Name, Stops: StopsTable,
+				Text: fmt.Sprintf("%d rows lie outside %s%s%s", v.Rows, c.Bounds, nullsText(v.Nulls), examplesText(v.Examples)),
+				Hint: "move or delete those rows; the table is not touched until then"})
+		}
+		p.known = append(p.known, c)
+	}
+	slices.SortStableFunc(p.known, func(a, b Partition) int {
+		return cmp.Or(a.Bounds.From.Compare(b.Bounds.From), a.Bounds.To.Compare(b.Bounds.To), strings.Compare(a.Name.String(), b.Name.String()))
+	})
+	for i := range p.known {
+		for _, next := range p.known[i+1:] {
+			if next.Bounds.From.Compare(p.known[i].Bounds.To) >= 0 {
+				break
+			}
+			if !next.Bounds.Overlaps(p.known[i].Bounds) {
+				continue // Its CHECKs contradict each other: it holds nothing.
+			}
+			p.problem(Problem{Kind: ProblemOverlap, Table: p.known[i].Name, Stops: StopsSet,
+				Text: fmt.Sprintf("%s overlaps %s of %s", p.known[i].Bounds, next.Bounds, next.Name),
+				Hint: "a row of both could be in either; make their CHECKs disjoint"})
+		}
+	}
+}
+
+func unreadable(c Partition) Problem {
+	pr := Problem{Kind: ProblemUnreadable, Table: c.Name, Stops: StopsSet,
+		Text: "no CHECK says which rows it may hold", Hint: "ADD CONSTRAINT ... CHECK (key >= ... AND key < ...)"}
+	switch v := c.Violation; {
+	case c.Unseen != "":
+		pr.Text += ", and its rows could not be looked at: " + c.Unseen
+	case c.Empty:
+		pr.Text += ", and it is empty"
+	case v != nil:
+		pr.Text += fmt.Sprintf(", and its %d rows do not lie in one period%s%s", v.Rows, nullsText(v.Nulls), examplesText(v.Examples))
+	}
+	return pr
+}
+
+func nullsText(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %d of them NULL", n)
+}
+
+func examplesText(examples []string) string {
+	if len(examples) == 0 {
+		return ""
+	}
+	return " (such as " + strings.Join(examples, ", ") + ")"
+}
+
+// create plans the periods that have to exist: those ahead, the gaps if asked
+// for, and those of rows that wait in the parent.
+func (p *planner) create() {
+	loc := p.set.Calendar(p.key)
+	type wish struct {
+		period Period
+		why    string
+	}
+	var wishes []wish
+	if p.set.FillGaps {
+		for period := p.firstKept(); period.From.Before(p.current.From); period = p.set.Interval.Next(period, loc) {
+			wishes = append(wishes, wish{period, "fills a gap"})
+		}
+	}
+	for i, period := 0, p.current; i <= p.set.Ahead; i, period = i+1, p.set.Interval.Next(period, loc) {
+		why := fmt.Sprintf("%d of %d ahead", i, p.set.Ahead)
+		if i == 0 {
+			why = "the current period"
+		}
+		wishes = append(wishes, wish{period, why})
+	}
+	for _, s := range p.snap.Strays {
+		if !s.Outside {
+			wishes = append(wishes, wish{s.Period, fmt.Sprintf("%d rows wait in the parent", s.Rows)})
+		}
+	}
+	slices.SortStableFunc(wishes, func(a, b wish) int { return a.period.From.Compare(b.period.From) })
+	// What hinders a period is reported once, however often it is wished for.
+	wishes = slices.CompactFunc(wishes, func(a, b wish) bool { return a.period.Bounds().Equal(b.period.Bounds()) })
+	for _, w := range wishes {
+		p.createOne(w.period, w.why)
+	}
+}
+
+// firstKept is the oldest period worth filling: the one after the oldest
+// partition, which may have no beginning or one off the grid, but none that
+// would be due at once.
+func (p *planner) firstKept() Period {
+	first := p.current
+	oldest := slices.IndexFunc(p.known, func(c Partition) bool { return !c.Bounds.Empty() })
+	if oldest >= 0 && p.known[oldest].Bounds.To.Inf == 0 {
+		first = p.set.PeriodOf(p.known[oldest].Bounds.To.Time, p.key)
+	}
+	if cutoff, ok := p.set.Cutoff(p.snap.Server.Now, p.key); ok && first.From.Before(cutoff) {
+		first = p.set.PeriodOf(cutoff, p.key)
+	}
+	return first
+}
+
+func (p *planner) createOne(period Period, why string) {
+	bounds := period.Bounds()
+	for _, b := range p.made {
+		if b.Bounds.Overlaps(bounds) {
+			return
+		}
+	}
+	if p.covered(bounds) {
+		return
+	}
+	for _, c := range p.known {
+		if c.Bounds.Overlaps(bounds) {
+			p.problem(Problem{Kind: ProblemOverlap, Table: c.Name, Stops: StopsSet,
+				Text: fmt.Sprintf("%s covers a part of the period %s (%s), which has no partition of its own", c.Bounds, bounds, why),
+				Hint: "rows of the rest of that period stay in the parent; make partitions that cover it by hand"})
+			return
+		}
+	}
+	name := p.set.PartitionName(period, p.key)
+	if p.nameTaken(name) {
+		p.problem(Problem{Kind: ProblemNameTaken, Table: name, Stops: StopsNone,
+			Text: fmt.Sprintf("the period %s (%s) needs this name, and something else has it", bounds, why),
+			Hint: "rename or move it; until then rows of that period stay in the parent"})
+		return
+	}
+	p.made = append(p.made, Branch{Bounds: bounds, Table: name})
+	p.act(Action{Kind: Create, Table: name, Bounds: bounds, Reason: why, Route: p.template()})
+}
+
+// covered tells whether existing partitions together cover b, as two
+// half-months that somebody made cover a month.
+func (p *planner) covered(b Bounds) bool {
+	at := b.From
+	for _, c := range p.known {
+		if c.Bounds.From.Compare(at) <= 0 && c.Bounds.To.Compare(at) > 0 {
+			at = c.Bounds.To
+		}
+	}
+	return at.Compare(b.To) >= 0
+}
+
+func (p *planner) nameTaken(name Name) bool {
+	return slices.Contains(p.snap.Taken, name) ||
+		slices.ContainsFunc(p.snap.Partitions, func(c Partition) bool { return c.Name == name })
+}
+
+// repair plans what existing partitions lack. Those that leave in this pass are
+// left as they are.
+func (p *planner) repair(due []Action) {
+	leaves := p.leaving(due)
+	for _, c := range p.known {
+		if !leaves(c) {
+			p.constrain(c)
+		}
+	}
+	var builds []Action
+	for _, c := range p.snap.Partitions {
+		if leaves(c) || c.Foreign {
+			continue
+		}
+		short, index := splitChanges(Diff(p.set, p.snap.Parent.Properties, c.Properties))
+		short = slices.DeleteFunc(short, func(ch Change) bool { return waitsForIndex(ch, c.Properties) })
+		if len(short) > 0 {
+			p.act(Action{Kind: Align, Table: c.Name, OID: c.OID, Bounds: c.Bounds, Changes: short, Reason: "differs from its parent in " + kindsOf(short)})
+		}
+		for _, ch := range index {
+			a := Action{Kind: Index, Table: c.Name, OID: c.OID, Bounds: c.Bounds, Changes: []Change{ch},
+				Invalid: c.InvalidIndexes[ch.Want.Name], Reason: "the parent has an index that it lacks"}
+			if len(a.Invalid) > 0 {
+				a.Reason = "an interrupted build left an invalid index"
+			}
+			builds = append(builds, a)
+		}
+	}
+	p.plan.Actions = append(p.plan.Actions, builds...)
+}
+
+func kindsOf(changes []Change) string {
+	var kinds []string
+	for _, c := range changes {
+		if k := string(c.Want.Kind); !slices.Contains(kinds, k) {
+			kinds = append(kinds, k)
+		}
+	}
+	return strings.Join(kinds, ", ")
+}
+
+// constrain plans the CHECK by which PostgreSQL can exclude the partition.
+func (p *planner) constrain(c Partition) {
+	if c.Foreign || c.Violation != nil || c.Bounds.Equal(Everywhere) {
+		return
+	}
+	a := Action{Kind: Constrain, Table: c.Name, OID: c.OID, Bounds: c.Bounds, Constraint: BoundsConstraint, Exists: ConstraintAbsent}
+	for _, ch := range c.Checks {
+		switch {
+		case ch.Plain && ch.Bounds.Equal(c.Bounds) && ch.Validated:
+			a.Constraint, a.Exists = ch.Name, ConstraintValidated
+		case ch.Plain && ch.Bounds.Equal(c.Bounds) && a.Exists == ConstraintAbsent:
+			a.Constraint, a.Exists = ch.Name, ConstraintNotValid
+		case !ch.Plain && ch.Local && ch.Bounds.Covers(c.Bounds):
+			a.Replaces = append(a.Replaces, ch)
+		}
+	}
+	for a.Exists == ConstraintAbsent && slices.ContainsFunc(c.Checks, func(ch BoundsCheck) bool { return ch.Name == a.Constraint }) {
+		a.Constraint += "_range"
+	}
+	switch {
+	case a.Exists == ConstraintValidated && len(a.Replaces) == 0:
+		return
+	case a.Exists == ConstraintValidated:
+		a.Reason = "an older CHECK says the same again"
+	case a.Exists == ConstraintNotValid:
+		a.Reason = "its range CHECK was never validated"
+	case c.Known == BoundsFromRows:
+		a.Reason = "adopted: all its rows lie in this period, and no CHECK says so"
+	default:
+		a.Reason = "its CHECK cannot exclude it from a query"
+	}
+	p.act(a)
+}
+
+// analyze plans fresh statistics over the whole set: autovacuum never looks at
+// inheritance parents (PostgreSQL documentation, 25.1.3 Updating Planner
+// Statistics).
+func (p *planner) analyze() {
+	a := Action{Kind: Analyze, Table: p.set.Parent, OID: p.snap.Parent.OID, Bounds: Everywhere}
+	last := p.snap.Parent.LastAnalyze
+	switch {
+	case slices.ContainsFunc(p.plan.Actions, func(a Action) bool { return a.Kind == Sweep || a.Kind == Retire }):
+		a.Reason = "rows moved or left"
+	case !p.snap.Parent.Analyzed:
+		a.Reason = "there are no statistics over all partitions"
+	case p.set.AnalyzeEvery > 0 && !last.IsZero() && p.snap.Server.Now.Sub(last) > p.set.AnalyzeEvery:
+		a.Reason = fmt.Sprintf("its statistics are older than %s", p.set.AnalyzeEvery)
+	default:
+		return
+	}
+	p.act(a)
+}

@@ -1,0 +1,110 @@
+package partition
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+// due returns the removals that retention asks for, oldest first, whether or
+// not anything stops them.
+func (p *planner) due() []Action {
+	cutoff, ok := p.set.Cutoff(p.snap.Server.Now, p.key)
+	if !ok {
+		return nil
+	}
+	var due, removable []Action
+	for _, c := range p.known {
+		if c.Bounds.To.Inf != 0 || c.Bounds.To.Time.After(cutoff) || c.Bounds.To.Time.After(p.current.From) {
+			continue
+		}
+		a := Action{Kind: Retire, Table: c.Name, OID: c.OID, Bounds: c.Bounds, Rows: c.Rows, Then: p.set.Retention.Then,
+			Reason: fmt.Sprintf("older than %s", p.set.Retention.Keep)}
+		due = append(due, a)
+		// What cannot go anyhow takes no other's share.
+		if c.Violation == nil && p.obstacle(c) == "" {
+			removable = append(removable, a)
+		}
+	}
+	p.fence(removable)
+	return due
+}
+
+// fence reports a pass that would remove too much at once: a retention that was
+// shortened by mistake looks exactly like that.
+func (p *planner) fence(due []Action) {
+	const inexact = 1e-9 // 0.29 * 100 is less than 29.
+	total := len(p.snap.Partitions)
+	allowed := max(1, int(p.set.Retention.MaxShare*float64(total)+inexact))
+	if len(due) <= allowed {
+		return
+	}
+	p.problem(Problem{Kind: ProblemShare, Table: p.set.Parent, Stops: StopsSet,
+		Text: fmt.Sprintf("%d of %d partitions are due, more than the %d that one pass may remove (retention.max_share = %g): %s",
+			len(due), total, allowed, p.set.Retention.MaxShare, spanOf(due)),
+		Hint: fmt.Sprintf("if that is meant, run once with --max-share %g or raise max_share", math.Ceil(100*float64(len(due))/float64(total)-inexact)/100)})
+}
+
+func spanOf(due []Action) string {
+	first, last := due[0], due[len(due)-1]
+	return fmt.Sprintf("%s to %s", first.Bounds.From, last.Bounds.To)
+}
+
+// stopped tells why a removal must not happen, or returns nil.
+func (p *planner) stopped(a Action) *Problem {
+	for i, pr := range p.plan.Problems {
+		if pr.Stops == StopsSet || pr.Stops == StopsTable && pr.Table == a.Table {
+			return &p.plan.Problems[i]
+		}
+	}
+	return nil
+}
+
+// leaving returns a test for the partitions that this pass removes.
+func (p *planner) leaving(due []Action) func(Partition) bool {
+	goes := map[uint32]bool{}
+	for _, a := range due {
+		goes[a.OID] = p.stopped(a) == nil
+	}
+	return func(c Partition) bool { return goes[c.OID] && c.Known == BoundsFromCheck && p.obstacle(c) == "" }
+}
+
+// obstacle describes what keeps one partition from being removed, beyond the
+// set's problems.
+func (p *planner) obstacle(c Partition) string {
+	switch {
+	case p.set.Retention.Then == Detach && len(c.Dependents) > 0:
+		// A detached table keeps what depends on it, except further parents.
+		return ""
+	case len(c.Dependents) > 0:
+		return strings.Join(c.Dependents, ", ") + " would break"
+	case c.Foreign && p.set.Retention.Then == Archive:
+		return "it is a foreign table, whose rows are elsewhere already"
+	}
+	return ""
+}
+
+// retire plans the removals, or withholds them and says so.
+func (p *planner) retire(due []Action) {
+	for _, a := range due {
+		i := slices.IndexFunc(p.known, func(c Partition) bool { return c.OID == a.OID })
+		c := p.known[i]
+		if why := p.obstacle(c); why != "" {
+			p.problem(Problem{Kind: ProblemDependents, Table: c.Name, Stops: StopsTable,
+				Text: fmt.Sprintf("it is due (%s), but %s", a.Reason, why),
+				Hint: "drop what depends on it, or set retention.then to detach"})
+		}
+		switch {
+		case p.stopped(a) != nil:
+			p.plan.Withheld = append(p.plan.Withheld, a)
+		case c.Known == BoundsFromCheck:
+			p.act(a)
+		case c.Foreign:
+			p.problem(Problem{Kind: ProblemUnreadable, Table: c.Name, Stops: StopsTable,
+				Text: fmt.Sprintf("it is due (%s), but it is a foreign table without a validated CHECK", a.Reason), Hint: "give it one, or remove it by hand"})
+			p.plan.Withheld = append(p.plan.Withheld, a)
+		}
+		// Otherwise its CHECK is validated first, and the pass comes round again.
+	}
+}

@@ -1,0 +1,163 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/partitiond/partitiond/maintenance/partition"
+)
+
+// Outcome is what applying one action came to.
+type Outcome struct {
+	// Took is the wall time of all of it, Waited the part spent waiting for
+	// locks that were not granted in time, and between tries.
+	Took, Waited time.Duration
+	Retries      int
+	// Rows and Bytes are what was moved or archived, where the action does that.
+	Rows, Bytes int64
+	// Archive is where a retired partition is now.
+	Archive  string
+	Blockers []Blocker
+
+	tables  []uint32
+	lastTag pgconn.CommandTag
+	notes   []error
+}
+
+// Apply carries out one action. A nil error means that all of it is committed.
+// An error leaves the partition's rows where they were, or in both the table
+// and the archive, never in neither.
+func (s *Session) Apply(ctx context.Context, set partition.Set, snap partition.Snapshot, a partition.Action) (Outcome, error) {
+	out := Outcome{tables: []uint32{a.OID, snap.Parent.OID}}
+	began := time.Now()
+	err := s.apply(ctx, set, snap, a, &out)
+	out.Took = time.Since(began)
+	return out, errors.Join(append([]error{err}, out.notes...)...)
+}
+
+func (s *Session) apply(ctx context.Context, set partition.Set, snap partition.Snapshot, a partition.Action, out *Outcome) error {
+	switch a.Kind {
+	case partition.RouteRows:
+		var err error
+		if a.Route, err = s.existingBranches(ctx, snap, a.Route); err != nil {
+			return err
+		}
+		if err := s.ownRoutingFunction(ctx, set, snap); err != nil {
+			return err
+		}
+	case partition.Sweep:
+		return s.sweep(ctx, set, snap, a, out)
+	case partition.Retire:
+		return s.retire(ctx, set, snap, a, out)
+	case partition.Index:
+		for _, name := range a.Invalid {
+			if err := s.stillInvalid(ctx, partition.Name{Schema: a.Table.Schema, Local: name}); err != nil {
+				return err
+			}
+		}
+	}
+	for _, step := range Render(set, snap, a) {
+		if err := s.runStep(ctx, set, snap, step, out); err != nil {
+			if a.Kind == partition.Constrain && a.Exists == partition.ConstraintAbsent && isCheckViolation(err) {
+				return errors.Join(err, s.undoConstrain(ctx, set, snap, a, out))
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+func isCheckViolation(err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && pgErr.Code == "23514"
+}
+
+// undoConstrain takes a CHECK back that the rows turned out to violate: left
+// behind NOT VALID it would refuse updates of those rows.
+func (s *Session) undoConstrain(ctx context.Context, set partition.Set, snap partition.Snapshot, a partition.Action, out *Outcome) error {
+	step := Render(set, snap, a)[0]
+	step.Statements = []Statement{{SQL: fmt.Sprintf("ALTER TABLE %s DROP CONSTRAINT %s", quoteName(a.Table), quoteIdent(a.Constraint))}}
+	return s.runStep(ctx, set, snap, step, out)
+}
+
+// existingBranches drops the branches whose partition is not there, because
+// making it has failed: a branch without its table would refuse rows, which the
+// dynamic path does not.
+func (s *Session) existingBranches(ctx context.Context, snap partition.Snapshot, r *partition.Route) (*partition.Route, error) {
+	rows, err := s.conn.Query(ctx, `SELECT n.nspname, c.relname FROM pg_inherits i
+		JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE i.inhparent = $1`, snap.Parent.OID)
+	if err != nil {
+		return nil, fmt.Errorf("list the partitions: %w", err)
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowToStructByPos[partition.Name])
+	if err != nil {
+		return nil, fmt.Errorf("list the partitions: %w", err)
+	}
+	missing := func(b partition.Branch) bool { return !slices.Contains(names, b.Table) }
+	kept := *r
+	kept.Near = slices.DeleteFunc(slices.Clone(r.Near), missing)
+	kept.Rest = slices.DeleteFunc(slices.Clone(r.Rest), missing)
+	return &kept, nil
+}
+
+// ownRoutingFunction gives an adopted routing function to the parent's owner,
+// who has to be able to replace it.
+func (s *Session) ownRoutingFunction(ctx context.Context, set partition.Set, snap partition.Snapshot) error {
+	var owner string
+	err := s.conn.QueryRow(ctx, `SELECT pg_get_userbyid(p.proowner) FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+		WHERE n.nspname = $1 AND p.proname = $2 AND p.pronargs = 0`, set.Function.Schema, set.Function.Local).Scan(&owner)
+	if errors.Is(err, pgx.ErrNoRows) || err == nil && owner == snap.Parent.Owner {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look up the routing function's owner: %w", err)
+	}
+	_, err = s.conn.Exec(ctx, fmt.Sprintf("ALTER FUNCTION %s() OWNER TO %s", quoteName(set.Function), quoteIdent(snap.Parent.Owner)))
+	if err != nil {
+		return fmt.Errorf("give the routing function to the parent's owner: %w", err)
+	}
+	return nil
+}
+
+// stillInvalid makes sure that an index is a leftover right before it goes:
+// somebody else's build may just have been finished.
+func (s *Session) stillInvalid(ctx context.Context, index partition.Name) error {
+	var valid bool
+	err := s.conn.QueryRow(ctx, `SELECT x.indisvalid FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid
+		JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2`, index.Schema, index.Local).Scan(&valid)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil
+	case err != nil:
+		return fmt.Errorf("look at the invalid index %s: %w", index, err)
+	case valid:
+		return fmt.Errorf("index %s has become valid meanwhile", index)
+	}
+	return nil
+}
+
+// sweep moves rows in batches until none is left, or only rows that other
+// sessions hold.
+func (s *Session) sweep(ctx context.Context, set partition.Set, snap partition.Snapshot, a partition.Action, out *Outcome) error {
+	step := Render(set, snap, a)[0]
+	for {
+		if err := s.runStep(ctx, set, snap, step, out); err != nil {
+			return err
+		}
+		moved := out.lastTag.RowsAffected()
+		out.Rows += moved
+		if moved < int64(set.SweepBatch) {
+			break
+		}
+	}
+	if out.Rows < a.Rows {
+		return fmt.Errorf("%d of %d rows moved: others are held by sessions or kept by a trigger", out.Rows, a.Rows)
+	}
+	return nil
+}

@@ -1,0 +1,85 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/partitiond/partitiond/maintenance/partition"
+)
+
+// passLockClass is the first key of the advisory lock that one pass over one
+// set holds; the second is a hash of the parent's name.
+const passLockClass int32 = 0x70617274 // "part"
+
+// PassLock keeps other instances from passing over the same sets at the same
+// time. The locks belong to a transaction that stays open on a connection of
+// its own: they end with it, whether it ends well or dies, and a pooler that
+// shares server connections cannot hand them to somebody else in between, as it
+// can session locks (PostgreSQL documentation, 13.3.5 Advisory Locks). The
+// transaction holds no snapshot while it waits, so it holds back no vacuum.
+type PassLock struct {
+	conn *pgx.Conn
+	pid  int32
+	held []bool
+}
+
+// AcquirePassLock tries to lock every set, in one round trip, on a connection
+// that is the lock's from then on. It does not wait.
+func AcquirePassLock(ctx context.Context, conn *pgx.Conn, sets []partition.Set) (*PassLock, error) {
+	l := &PassLock{conn: conn, held: make([]bool, len(sets))}
+	names := make([]string, len(sets))
+	for i, s := range sets {
+		names[i] = s.Parent.String()
+	}
+	batch := &pgx.Batch{}
+	batch.Queue("BEGIN")
+	batch.Queue("SET LOCAL idle_in_transaction_session_timeout = 0")
+	batch.Queue("SELECT pg_backend_pid()").QueryRow(func(row pgx.Row) error { return row.Scan(&l.pid) })
+	batch.Queue(`SELECT n, pg_try_advisory_xact_lock($1, hashtext(name))
+		FROM unnest($2::text[]) WITH ORDINALITY AS t(name, n)`, passLockClass, names).Query(func(rows pgx.Rows) error {
+		var n int64
+		var ok bool
+		_, err := pgx.ForEachRow(rows, []any{&n, &ok}, func() error { l.held[n-1] = ok; return nil })
+		return err
+	})
+	// In the extended protocol a query keeps its snapshot until the next statement
+	// takes its portal's place (PostgreSQL documentation, 55.2.3 Extended Query).
+	// With one, every CREATE INDEX CONCURRENTLY would wait for this transaction.
+	batch.Queue("SET LOCAL statement_timeout = 0")
+	if err := conn.SendBatch(ctx, batch).Close(); err != nil {
+		return nil, fmt.Errorf("lock the sets against other instances: %w", err)
+	}
+	return l, nil
+}
+
+// Held tells whether the i-th set was free and is ours now.
+func (l *PassLock) Held(i int) bool { return l.held[i] }
+
+// Release ends the transaction and closes the connection.
+func (l *PassLock) Release(ctx context.Context) error {
+	_, err := l.conn.Exec(ctx, "ROLLBACK")
+	return errors.Join(err, l.conn.Close(ctx))
+}
+
+// errLockLost says that the pass is no longer alone.
+var errLockLost = errors.New("the pass lock was lost: its connection is gone")
+
+// stillHeld asks the server, in the transaction that is about to remove
+// something, whether the pass lock's session still holds it.
+func (l *PassLock) stillHeld(ctx context.Context, tx pgx.Tx, set partition.Set) error {
+	var held bool
+	err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_locks
+		WHERE locktype = 'advisory' AND granted AND pid = $1
+		  AND classid::bigint = $2::bigint AND objid = hashtext($3)::oid)`,
+		l.pid, int64(passLockClass), set.Parent.String()).Scan(&held)
+	switch {
+	case err != nil:
+		return fmt.Errorf("look for the pass lock: %w", err)
+	case !held:
+		return errLockLost
+	}
+	return nil
+}

@@ -1,0 +1,225 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/partitiond/partitiond/maintenance/partition"
+)
+
+// defaultLockTimeout bounds waits for a lock where a set's limits do not.
+const defaultLockTimeout = 2 * time.Second
+
+// catalogTimeout bounds each query of the catalogs, whatever the role's default is.
+const catalogTimeout = time.Minute
+
+// SetErrors says which sets could not be observed: it has one entry for each set
+// that was asked for, in their order, nil where all is well.
+type SetErrors []error
+
+// Error joins the errors of all sets.
+func (e SetErrors) Error() string { return errors.Join(e...).Error() }
+
+// Unwrap returns the errors of all sets, for [errors.Is] and [errors.As].
+func (e SetErrors) Unwrap() []error {
+	var out []error
+	for _, err := range e {
+		if err != nil {
+			out = append(out, err)
+		}
+	}
+	return out
+}
+
+// Observe looks at all sets of one database and returns a snapshot for each, in
+// their order. It needs three round trips, and a fourth where rows have to be
+// looked at, however many sets and partitions there are; it reads the catalogs
+// in one read-only transaction and takes no lock stronger than ACCESS SHARE.
+//
+// What a role may not read, or cannot within the set's limits, is a fact of the
+// snapshot and no error. Where a set's catalog entries cannot be read, because
+// somebody holds ACCESS EXCLUSIVE on its parent or because its tables come and
+// go meanwhile, the error is a [SetErrors]: its snapshot is empty then, and the
+// other snapshots are good. Any other error concerns the database as a whole.
+func Observe(ctx context.Context, conn *pgx.Conn, sets []partition.Set) ([]partition.Snapshot, error) {
+	if len(sets) == 0 {
+		return nil, nil
+	}
+	snaps, err := observeTogether(ctx, conn, sets)
+	if err == nil || !ofOneSet(conn, err) {
+		return snaps, err
+	}
+	// Somewhere in the catalogs a table was in the way. One after the other, the
+	// sets show whose it is.
+	snaps = make([]partition.Snapshot, len(sets))
+	failed := make(SetErrors, len(sets))
+	bad := false
+	for i := range sets {
+		one, err := observeTogether(ctx, conn, sets[i:i+1])
+		if err != nil && meanwhile(err) {
+			one, err = observeTogether(ctx, conn, sets[i:i+1])
+		}
+		switch {
+		case err == nil:
+			snaps[i] = one[0]
+		case ofOneSet(conn, err):
+			failed[i], bad = fmt.Errorf("observe %s: %w", sets[i].Parent, err), true
+		default:
+			return nil, err
+		}
+	}
+	if bad {
+		return snaps, failed
+	}
+	return snaps, nil
+}
+
+// ofOneSet tells whether an error may come from one set's tables alone: the
+// server answered it and still listens.
+func ofOneSet(conn *pgx.Conn, err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && !conn.IsClosed() && pgErr.Code[:2] != "57" && pgErr.Code[:2] != "53"
+}
+
+// meanwhile tells whether an error may come from a table that was dropped
+// between two looks at it: deparsing reads the catalogs as they are now, not as
+// the transaction sees them.
+func meanwhile(err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && (pgErr.Code == "XX000" || strings.HasPrefix(pgErr.Code, "42"))
+}
+
+// observation is the state of one look at a number of sets.
+type observation struct {
+	conn *pgx.Conn
+	sets []partition.Set
+	pool texts
+
+	server    partition.Server
+	blockSize int64
+	// tables are parents and partitions by their OID, order is that in which they were found.
+	tables map[uint32]*table
+	order  []*table
+	// parents are nil where there is none; family are the partitions, in their order.
+	parents []*parent
+	family  [][]*table
+	// snaps are the result.
+	snaps []partition.Snapshot
+	// values are what the constants of CHECKs mean.
+	values map[literal]partition.Edge
+	// reads is what was understood of each CHECK, by set, partition and CHECK.
+	reads [][][]checkRange
+	// routines are the functions with the names of a set's three, by 3*set+place.
+	routines map[int64][]routine
+	// indexKinds are all indexes that are alike.
+	indexKinds map[indexKind]*indexKindInfo
+}
+
+func observeTogether(ctx context.Context, conn *pgx.Conn, sets []partition.Set) (snaps []partition.Snapshot, err error) {
+	o := &observation{conn: conn, sets: sets, pool: texts{}, tables: map[uint32]*table{},
+		parents: make([]*parent, len(sets)), family: make([][]*table, len(sets)), snaps: make([]partition.Snapshot, len(sets)),
+		values: map[literal]partition.Edge{}, routines: map[int64][]routine{}, indexKinds: map[indexKind]*indexKindInfo{}}
+	defer func() {
+		if err != nil && !conn.IsClosed() {
+			// Not with the caller's context: it may be what ended the transaction.
+			_, _ = conn.Exec(context.WithoutCancel(ctx), "ROLLBACK")
+		}
+	}()
+	if err := o.findTables(ctx); err != nil {
+		return nil, fmt.Errorf("find the tables: %w", err)
+	}
+	if err := o.readCatalog(ctx); err != nil {
+		return nil, fmt.Errorf("read the catalog: %w", err)
+	}
+	if err := o.readDefinitions(ctx); err != nil {
+		return nil, fmt.Errorf("read definitions: %w", err)
+	}
+	o.assemble()
+	if err := o.scan(ctx); err != nil {
+		return nil, fmt.Errorf("look at rows: %w", err)
+	}
+	return o.snaps, nil
+}
+
+// findTables is the first round trip: the server, the parents and their partitions.
+func (o *observation) findTables(ctx context.Context) error {
+	schemas, names := make([]string, len(o.sets)), make([]string, len(o.sets))
+	lockTimeout := defaultLockTimeout
+	for i, s := range o.sets {
+		schemas[i], names[i] = s.Parent.Schema, s.Parent.Local
+		if l := s.Limits.LockTimeout; l > 0 {
+			lockTimeout = min(lockTimeout, l)
+		}
+	}
+	wanted := [][]byte{textArray(schemas), textArray(names)}
+	var first, last time.Time
+	var b batch
+	b.addText("begin", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", nil)
+	b.add("settings", nil, milliseconds(lockTimeout), milliseconds(catalogTimeout))
+	b.add("server", func(r *row) {
+		first = r.time(0)
+		o.server = partition.Server{Now: first, Version: int(r.int(1)), Standby: r.flag(2), Role: r.text(3)}
+		o.blockSize = r.int(4)
+	})
+	b.add("parents", o.addParent, wanted...)
+	b.add("children", o.addChild, wanted...)
+	b.add("attributes", o.addColumn, wanted...)
+	b.add("clock", func(r *row) { last = r.time(0) })
+	sent := time.Now()
+	if err := b.run(ctx, o.conn, o.pool); err != nil {
+		return err
+	}
+	received := time.Now()
+	o.server.Skew = (first.Sub(sent) + last.Sub(received)) / 2
+	o.settleColumns()
+	return nil
+}
+
+func milliseconds(d time.Duration) []byte {
+	return textArg(fmt.Sprintf("%dms", d.Milliseconds()))
+}
+
+// readDefinitions is the third round trip: what the constants of the CHECKs
+// mean, and one definition for each kind of index. It ends the transaction.
+func (o *observation) readDefinitions(ctx context.Context) error {
+	literals := o.literals()
+	lTexts, lTypes := make([]string, len(literals)), make([]string, len(literals))
+	for i, l := range literals {
+		lTexts[i], lTypes[i] = l.text, string(l.kind)
+	}
+	byOID := map[uint32]*indexKindInfo{}
+	var representatives []uint32
+	for _, kind := range o.indexKinds {
+		byOID[kind.oid] = kind
+		representatives = append(representatives, kind.oid)
+	}
+	var b batch
+	b.add("literals", func(r *row) { o.values[literals[r.int(0)]] = r.edge(1) }, textArray(lTexts), textArray(lTypes))
+	b.add("index_definitions", func(r *row) { byOID[r.oid(0)].definition = r.text(1) }, oidArray(representatives))
+	b.addText("commit", "COMMIT", nil)
+	return b.run(ctx, o.conn, o.pool)
+}
+
+// edge reads a number of seconds since 1970, as extract(epoch) gives it: exact
+// to the microsecond, beyond what an int64 of those can hold, or infinite.
+func (r *row) edge(i int) partition.Edge {
+	text := r.text(i)
+	switch text {
+	case "Infinity":
+		return partition.PlusInfinity
+	case "-Infinity":
+		return partition.MinusInfinity
+	}
+	whole, fraction, _ := strings.Cut(text, ".")
+	seconds, micros := r.parse(whole), r.parse((fraction + "000000")[:6])
+	if strings.HasPrefix(whole, "-") {
+		micros = -micros
+	}
+	return partition.At(time.Unix(seconds, micros*1000).UTC())
+}

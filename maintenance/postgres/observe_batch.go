@@ -1,0 +1,167 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/partitiond/partitiond/sql"
+)
+
+// batch is a number of statements that go to the server in one round trip. They
+// are sent without a name, so that a transaction pooler between does no harm,
+// and answered as text.
+type batch struct{ statements []statement }
+
+type statement struct {
+	name string
+	sql  string
+	args [][]byte
+	row  func(*row)
+}
+
+// add queues the query in sql/observe/name.sql. Each row of its result is
+// handed to f.
+func (b *batch) add(name string, f func(*row), args ...[]byte) {
+	b.addText(name, observeSQL(name), f, args...)
+}
+
+func (b *batch) addText(name, text string, f func(*row), args ...[]byte) {
+	b.statements = append(b.statements, statement{name: name, sql: text, args: args, row: f})
+}
+
+func observeSQL(name string) string { return sql.Text("observe/" + name + ".sql") }
+
+// run sends the batch and reads the answers. After an error the rest of the
+// batch has not been executed.
+func (b *batch) run(ctx context.Context, conn *pgx.Conn, pool texts) error {
+	var out pgconn.Batch
+	for _, s := range b.statements {
+		out.ExecParams(s.sql, s.args, nil, nil, nil)
+	}
+	results := conn.PgConn().ExecBatch(ctx, &out)
+	at := 0
+	var bad error
+	for results.NextResult() {
+		s := b.statements[at]
+		bad = errors.Join(bad, s.read(results.ResultReader(), pool))
+		at++
+	}
+	if err := results.Close(); err != nil {
+		return fmt.Errorf("%s: %w", b.statements[min(at, len(b.statements)-1)].name, err)
+	}
+	return bad
+}
+
+// read hands each row to the statement. An error of the server itself comes
+// again when the batch is closed.
+func (s statement) read(reader *pgconn.ResultReader, pool texts) error {
+	r := row{pool: pool}
+	for reader.NextRow() {
+		if r.values = reader.Values(); s.row != nil {
+			s.row(&r)
+		}
+	}
+	if _, err := reader.Close(); err != nil {
+		return nil
+	}
+	if r.err != nil {
+		return fmt.Errorf("read the answer of %s: %w", s.name, r.err)
+	}
+	return nil
+}
+
+// texts keeps one copy of texts that many rows repeat, as the names of
+// columns and roles.
+type texts map[string]string
+
+func (p texts) of(b []byte) string {
+	if s, ok := p[string(b)]; ok {
+		return s
+	}
+	s := string(b)
+	p[s] = s
+	return s
+}
+
+// row is one row of an answer, as text. The first value that is not what it
+// should be is kept in err.
+type row struct {
+	values [][]byte
+	pool   texts
+	err    error
+}
+
+func (r *row) null(i int) bool { return r.values[i] == nil }
+
+// text is empty for NULL.
+func (r *row) text(i int) string { return r.pool.of(r.values[i]) }
+
+func (r *row) flag(i int) bool { return len(r.values[i]) == 1 && r.values[i][0] == 't' }
+
+// char is the value of type "char", 0 for NULL.
+func (r *row) char(i int) byte {
+	if len(r.values[i]) == 0 {
+		return 0
+	}
+	return r.values[i][0]
+}
+
+func (r *row) int(i int) int64 { return r.parse(string(r.values[i])) }
+
+func (r *row) parse(text string) int64 {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil && r.err == nil {
+		r.err = err
+	}
+	return n
+}
+
+func (r *row) oid(i int) uint32 { return uint32(r.int(i)) }
+
+// time is a number of microseconds since 1970, the zero time for NULL.
+func (r *row) time(i int) time.Time {
+	if r.null(i) {
+		return time.Time{}
+	}
+	return time.UnixMicro(r.int(i)).UTC()
+}
+
+func textArg(s string) []byte { return []byte(s) }
+
+// textArray is an array as PostgreSQL reads it (PostgreSQL documentation,
+// 8.15.6 Array Input and Output Syntax).
+func textArray(values []string) []byte {
+	var b []byte
+	b = append(b, '{')
+	for i, v := range values {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, '"')
+		for j := range len(v) {
+			if v[j] == '"' || v[j] == '\\' {
+				b = append(b, '\\')
+			}
+			b = append(b, v[j])
+		}
+		b = append(b, '"')
+	}
+	return append(b, '}')
+}
+
+func oidArray(values []uint32) []byte {
+	b := []byte{'{'}
+	for i, v := range values {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendUint(b, uint64(v), 10)
+	}
+	return append(b, '}')
+}

@@ -1,0 +1,230 @@
+package postgres
+
+import (
+	"context"
+	"strings"
+
+	"github.com/partitiond/partitiond/maintenance/partition"
+)
+
+// rawCheck is a CHECK constraint as the catalog has it.
+type rawCheck struct {
+	name, definition string
+	validated, local bool
+}
+
+// rawIndex is an index; its definition is found by its kind.
+type rawIndex struct {
+	name       string
+	valid      bool
+	identity   bool
+	constraint string
+	kind       indexKind
+}
+
+// indexKind is what indexes with one definition have in common.
+type indexKind struct {
+	alike     uint32
+	digest    string
+	exclusion bool
+}
+
+// indexKindInfo is a representative of a kind, and the definition of them all.
+type indexKindInfo struct {
+	oid        uint32
+	definition string
+}
+
+// routine is a function that has the name of one of a set's three.
+type routine struct {
+	source             string
+	definer, isTrigger bool
+	owner              string
+}
+
+// readCatalog is the second round trip: all that the catalogs have on the tables.
+func (o *observation) readCatalog(ctx context.Context) error {
+	all, alike, children := o.tableOIDs()
+	var b batch
+	b.add("checks", func(r *row) {
+		t := o.tables[r.oid(0)]
+		t.checks = append(t.checks, rawCheck{name: r.text(1), definition: r.text(2), validated: r.flag(3) && r.flag(5), local: r.flag(6) && !r.flag(7)})
+	}, oidArray(all), oidArray(alike))
+	b.add("grants", func(r *row) {
+		kind, name := partition.PropGrant, r.text(2)+"\t"+r.text(3)
+		if column := r.text(1); column != "" {
+			kind, name = partition.PropColumnGrant, column+"\t"+name
+		}
+		value := ""
+		if r.flag(4) {
+			value = "with grant option"
+		}
+		o.property(r, kind, name, value)
+	}, oidArray(all))
+	b.add("options", func(r *row) {
+		name, value, _ := strings.Cut(r.text(1), "=")
+		o.property(r, partition.PropOption, name, value)
+	}, oidArray(all))
+	b.add("defaults", func(r *row) { o.property(r, partition.PropDefault, r.text(1), r.text(2)) }, oidArray(all))
+	b.add("policies", func(r *row) { o.property(r, partition.PropPolicy, r.text(1), r.text(2)) }, oidArray(all))
+	b.add("publications", func(r *row) { o.property(r, partition.PropPublication, r.text(1), r.text(2)) }, oidArray(all))
+	b.add("comments", o.addComment, oidArray(all))
+	b.add("indexes", o.addIndex, oidArray(all))
+	b.add("dependents", func(r *row) {
+		t := o.tables[r.oid(0)]
+		t.dependents = append(t.dependents, dependent{parent: r.oid(1), text: r.text(2)})
+	}, oidArray(children))
+	o.addParentQueries(&b, all)
+	return b.run(ctx, o.conn, o.pool)
+}
+
+// addParentQueries queues what concerns only parents.
+func (o *observation) addParentQueries(b *batch, all []uint32) {
+	var parents, parentOrZero []uint32
+	var triggers, schemas, low, high, patterns, functionSchemas, functions []string
+	byOID := map[uint32][]*parent{}
+	for i, s := range o.sets {
+		oid := uint32(0)
+		if p := o.parents[i]; p != nil {
+			oid = p.oid
+			byOID[oid] = append(byOID[oid], p)
+			parents, triggers = append(parents, oid), append(triggers, s.Trigger)
+		}
+		prefix, _, _ := strings.Cut(s.Pattern.String(), "%")
+		parentOrZero, schemas = append(parentOrZero, oid), append(schemas, s.Parent.Schema)
+		low, high, patterns = append(low, prefix), append(high, prefix+"\U0010FFFF"), append(patterns, s.Pattern.Regexp())
+		for _, f := range routeNames(s.Function) {
+			functionSchemas, functions = append(functionSchemas, f.Schema), append(functions, f.Local)
+		}
+	}
+	b.add("default_grantees", func(r *row) {
+		for _, p := range byOID[r.oid(0)] {
+			p.seen.DefaultGrantees = append(p.seen.DefaultGrantees, r.text(1))
+		}
+	}, oidArray(parents))
+	b.add("statistics", func(r *row) {
+		for _, p := range byOID[r.oid(0)] {
+			p.seen.LastAnalyze, p.seen.Analyzed = r.time(1), r.flag(2)
+		}
+	}, oidArray(parents))
+	b.add("triggers", o.addTrigger, oidArray(all), oidArray(parents), textArray(triggers))
+	b.add("functions", func(r *row) {
+		place := r.int(0)
+		o.routines[place] = append(o.routines[place], routine{source: r.text(1), definer: r.flag(2), owner: r.text(3), isTrigger: r.flag(4)})
+	}, textArray(functionSchemas), textArray(functions))
+	b.add("taken", func(r *row) {
+		i := r.int(0)
+		o.snaps[i].Taken = append(o.snaps[i].Taken, partition.Name{Schema: o.sets[i].Parent.Schema, Local: r.text(1)})
+	}, oidArray(parentOrZero), textArray(schemas), textArray(low), textArray(high), textArray(patterns))
+}
+
+// tableOIDs returns all tables, for each one that is deparsed alike, and the partitions.
+func (o *observation) tableOIDs() (all, alike, children []uint32) {
+	for _, t := range o.order {
+		all, alike = append(all, t.oid), append(alike, t.alike)
+	}
+	seen := map[uint32]bool{}
+	for _, family := range o.family {
+		for _, t := range family {
+			if !seen[t.oid] {
+				seen[t.oid] = true
+				children = append(children, t.oid)
+			}
+		}
+	}
+	return all, alike, children
+}
+
+// property adds a property to the table whose OID is the row's first value.
+func (o *observation) property(r *row, kind partition.PropertyKind, name, value string) {
+	t := o.tables[r.oid(0)]
+	t.properties = append(t.properties, partition.Property{Kind: kind, Name: name, Value: value})
+}
+
+func (o *observation) addComment(r *row) {
+	number := r.int(1)
+	if number == 0 {
+		o.property(r, partition.PropComment, "", r.text(2))
+		return
+	}
+	for _, c := range o.tables[r.oid(0)].columns {
+		if c.number == number {
+			o.property(r, partition.PropColumnComment, c.name, r.text(2))
+		}
+	}
+}
+
+// constraintKinds are the words of [partition.Property] for pg_constraint.contype.
+var constraintKinds = map[string]string{"p": "primary key", "u": "unique constraint", "x": "exclude"}
+
+func (o *observation) addIndex(r *row) {
+	t := o.tables[r.oid(0)]
+	x := rawIndex{name: r.text(2), valid: r.flag(3), identity: r.flag(4), constraint: constraintKinds[r.text(5)]}
+	if r.flag(6) && x.constraint != "exclude" {
+		x.constraint += " deferrable"
+		if r.flag(7) {
+			x.constraint += " initially deferred"
+		}
+	}
+	x.kind = indexKind{alike: t.alike, digest: r.text(8), exclusion: x.constraint == "exclude"}
+	if o.indexKinds[x.kind] == nil {
+		o.indexKinds[x.kind] = &indexKindInfo{oid: r.oid(1)}
+	}
+	t.indexes = append(t.indexes, x)
+}
+
+// beforeInsertRow are the bits of pg_trigger.tgtype for ROW, BEFORE and INSERT
+// (PostgreSQL's catalog/pg_trigger.h); others say that it fires for more.
+const beforeInsertRow = 1 | 2 | 4
+
+// addTrigger notes a trigger of a parent or a partition.
+func (o *observation) addTrigger(r *row) {
+	t := o.tables[r.oid(0)]
+	name, kind, enabled := r.text(1), r.int(2), r.flag(3)
+	if kind&beforeInsertRow == beforeInsertRow && enabled {
+		t.triggers = true
+	}
+	for i, p := range o.parents {
+		if p == nil || p.oid != t.oid {
+			continue
+		}
+		routing := &p.seen.Routing
+		switch s := o.sets[i]; {
+		case name != s.Trigger:
+			if enabled {
+				routing.Others = append(routing.Others, name)
+			}
+		case kind == beforeInsertRow && !r.flag(4) && r.text(5) == s.Function.Schema && r.text(6) == s.Function.Local:
+			routing.Trigger, routing.Disabled = true, !enabled
+		default:
+			routing.TriggerOther = r.text(8)
+		}
+	}
+}
+
+// literals returns the constants of all CHECKs, each once.
+func (o *observation) literals() []literal {
+	o.reads = make([][][]checkRange, len(o.sets))
+	seen := map[literal]bool{}
+	var out []literal
+	for i, s := range o.sets {
+		p := o.parents[i]
+		if p == nil || p.seen.Key == "" {
+			continue
+		}
+		o.reads[i] = make([][]checkRange, len(o.family[i]))
+		for j, t := range o.family[i] {
+			for _, c := range t.checks {
+				read := readCheck(c.definition, s.Key, p.seen.Key)
+				o.reads[i][j] = append(o.reads[i][j], read)
+				for _, cmp := range read.comparisons {
+					if !seen[cmp.value] {
+						seen[cmp.value] = true
+						out = append(out, cmp.value)
+					}
+				}
+			}
+		}
+	}
+	return out
+}

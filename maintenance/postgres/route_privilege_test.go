@@ -1,0 +1,106 @@
+package postgres
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/partitiond/partitiond/maintenance/partition"
+)
+
+// TestRouteInserterNeedsNoMoreThanInsert has a role that may insert, another
+// that may do so into some columns only, and strangers.
+func TestRouteInserterNeedsNoMoreThanInsert(t *testing.T) {
+	t.Parallel()
+	route := eventRoute()
+	r := newRouted(t, "CREATE TABLE event_master (id integer DEFAULT 5, program_id text, created_at timestamp)", route)
+	owner, writer, columns, stranger := r.Role(t, "owner"), r.Role(t, "writer"), r.Role(t, "columns"), r.Role(t, "stranger")
+	r.exec(t, "ALTER TABLE event_master OWNER TO "+owner+"; GRANT USAGE, CREATE ON SCHEMA public TO "+owner)
+	for _, f := range []string{"()", "_create(timestamp)", "_fits(regclass, regclass, text[])"} {
+		r.exec(t, "ALTER FUNCTION event_insert_function"+f+" OWNER TO "+owner)
+	}
+	r.exec(t, "GRANT INSERT ON event_master TO "+writer+"; GRANT INSERT (program_id, created_at) ON event_master TO "+columns)
+	r.route.Owner = owner
+	r.route.Properties = []partition.Property{
+		{Kind: partition.PropOwner, Value: owner},
+		{Kind: partition.PropGrant, Name: writer + "\tINSERT"},
+		{Kind: partition.PropColumnGrant, Name: "program_id\t" + columns + "\tINSERT"},
+		{Kind: partition.PropColumnGrant, Name: "created_at\t" + columns + "\tINSERT"},
+		{Kind: partition.PropGrant, Name: stranger + "\tSELECT"},
+	}
+	r.branch(t, "2018-10-01", true)
+	r.install(t)
+
+	as := map[string]*pgx.Conn{}
+	for _, role := range []string{writer, columns, stranger} {
+		as[role] = r.open(t, role)
+	}
+	for _, month := range []string{"2018-10", "2018-11"} { // with a branch, and new
+		want(t, "writer", code(t, as[writer], "INSERT INTO event_master VALUES (7, 'writer', '"+month+"-05')"), "")
+		want(t, "columns", code(t, as[columns], "INSERT INTO event_master (program_id, created_at) VALUES ('columns', '"+month+"-06')"), "")
+	}
+	want(t, "columns, new", code(t, as[columns], "INSERT INTO event_master (program_id, created_at) VALUES ('columns', '2018-12-06')"), "")
+	want(t, "columns, too many", code(t, as[columns], "INSERT INTO event_master VALUES (1, 'columns', '2018-12-06')"), "42501")
+	want(t, "stranger", code(t, as[stranger], "INSERT INTO event_master VALUES (1, 'stranger', '2019-01-06')"), "42501")
+	want(t, "rows", r.rows(t, "SELECT tableoid::regclass, id, program_id FROM event_master ORDER BY created_at"),
+		"event_2018_10 7 writer; event_2018_10 5 columns; event_2018_11 7 writer; event_2018_11 5 columns; event_2018_12 5 columns")
+	want(t, "owners", r.rows(t, "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'"), owner)
+	want(t, "reader", code(t, as[stranger], "SELECT count(*) FROM event_2018_12"), "")
+
+	// The creating function is for inserters, and takes nothing but a date.
+	create := "SELECT public.event_insert_function_create('2018-11-05')"
+	want(t, "writer's call", code(t, as[writer], create), "")
+	want(t, "stranger's call", code(t, as[stranger], create), "42501")
+	want(t, "a call with a name", code(t, as[writer], "SELECT public.event_insert_function_create('x', '2018-11-05')"), "42883")
+	want(t, "a name for a date", code(t, as[writer], "SELECT public.event_insert_function_create('event_2018_11')"), "22007")
+	want(t, "its owner and rights", r.rows(t, "SELECT pg_get_userbyid(proowner), prosecdef FROM pg_proc WHERE proname = 'event_insert_function_create'"), owner+" t")
+
+	// Rights that the parent has taken back go with the next installation.
+	r.route.Properties = r.route.Properties[:2]
+	r.install(t)
+	want(t, "columns' call", code(t, as[columns], create), "42501")
+	want(t, "writer's call later", code(t, as[writer], create), "")
+	r.route.Properties = []partition.Property{{Kind: partition.PropGrant, Name: "\tINSERT"}}
+	r.install(t)
+	want(t, "anybody's call", code(t, as[stranger], create), "")
+	r.route.Properties = nil
+	r.install(t)
+	want(t, "nobody's call", code(t, as[writer], create)+code(t, as[stranger], create), "4250142501")
+}
+
+// TestRouteOwnersRightsAreNotForOthers has an inserter who lays traps for the
+// function that runs with the owner's rights.
+func TestRouteOwnersRightsAreNotForOthers(t *testing.T) {
+	t.Parallel()
+	r := newRouted(t, eventParent, eventRoute())
+	writer := r.Role(t, "writer")
+	r.exec(t, "GRANT INSERT ON event_master TO "+writer+"; CREATE SCHEMA trap AUTHORIZATION "+writer)
+	r.route.Properties = []partition.Property{{Kind: partition.PropGrant, Name: writer + "\tINSERT"}}
+	r.install(t)
+	conn := r.open(t, writer)
+	if _, err := conn.Exec(t.Context(), `CREATE TABLE trap.sprung (who text); GRANT INSERT ON trap.sprung TO PUBLIC;
+		CREATE FUNCTION trap.spring(timestamp, timestamp) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+			IF current_user <> session_user THEN INSERT INTO trap.sprung VALUES (current_user); END IF; RETURN $1::text >= $2::text; END $$;
+		CREATE FUNCTION trap.spring(name, name) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+			IF current_user <> session_user THEN INSERT INTO trap.sprung VALUES (current_user); END IF; RETURN $1::text = $2::text; END $$;
+		CREATE OPERATOR trap.>= (LEFTARG = timestamp, RIGHTARG = timestamp, FUNCTION = trap.spring);
+		CREATE OPERATOR trap.= (LEFTARG = name, RIGHTARG = name, FUNCTION = trap.spring);
+		CREATE TEMP TABLE pg_namespace (oid oid, nspname name);
+		SET search_path = trap, pg_temp, pg_catalog, public`); err != nil {
+		t.Fatal(err)
+	}
+	want(t, "insert", code(t, conn, "INSERT INTO event_master (program_id, created_at) VALUES ('a', '2018-11-05')"), "")
+	want(t, "insert without a branch", code(t, conn, "INSERT INTO event_master (program_id, created_at) VALUES ('a', '2018-11-05')"), "")
+	want(t, "traps sprung", r.rows(t, "SELECT count(*) FROM trap.sprung"), "0")
+	want(t, "rows", r.rows(t, "SELECT tableoid::regclass, count(*) FROM event_master GROUP BY 1"), "event_2018_11 2")
+	// Settings that the functions keep their notes in are anybody's to change.
+	for _, note := range []string{"0|-infinity|infinity", "'trap.sprung'::regclass|-infinity|infinity"} {
+		for n := range 65 {
+			name := fmt.Sprintf("partitiond.found_%s_%d", shortDigest("public", "event_master"), n)
+			_, _ = conn.Exec(t.Context(), "SELECT set_config($1, $2, false)", name, note)
+		}
+		_, _ = conn.Exec(t.Context(), "INSERT INTO event_master (program_id, created_at) VALUES ('b', '2018-11-05')")
+	}
+	want(t, "rows elsewhere", r.rows(t, "SELECT count(*) FROM trap.sprung"), "0")
+}

@@ -1,0 +1,265 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/partitiond/partitiond/maintenance/partition"
+)
+
+// Session applies actions on one connection, under settings of its own.
+type Session struct {
+	conn *pgx.Conn
+	lock *PassLock
+	// export is used for Then == Archive.
+	export Export
+	// stop asks for an end at the next point between two transactions.
+	stop <-chan struct{}
+}
+
+// Export writes a partition to a store, reads it back and compares. It answers
+// with what is in the store and a check for the transaction that drops the
+// table, which runs it under a lock that keeps writers out.
+type Export func(ctx context.Context, conn *pgx.Conn, set partition.Set, snap partition.Snapshot, a partition.Action) (Archived, error)
+
+// Archived is a partition that is safely elsewhere, as it was when it was read.
+type Archived struct {
+	// Location is where, for people and logs.
+	Location string
+	Rows     int64
+	// Bytes is the size in the store.
+	Bytes int64
+	// StillEqual fails if the table no longer holds what was archived, with
+	// [ErrRowsChanged] if only its rows are others.
+	StillEqual func(ctx context.Context, tx pgx.Tx) error
+}
+
+// NewSession prepares a connection for applying actions. The settings hold for
+// all that runs on it; see [Session.Settings].
+func NewSession(ctx context.Context, conn *pgx.Conn, lock *PassLock, export Export, stop <-chan struct{}) (*Session, error) {
+	s := &Session{conn: conn, lock: lock, export: export, stop: stop}
+	// An empty search path makes every name mean one thing. Row security off
+	// turns a policy that would hide rows from an archive into an error.
+	_, err := conn.Exec(ctx, `SET search_path = pg_catalog; SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD';
+		SET IntervalStyle = 'postgres'; SET row_security = off; SET client_min_messages = warning`)
+	if err != nil {
+		return nil, fmt.Errorf("prepare the session: %w", err)
+	}
+	return s, nil
+}
+
+// Conn returns the session's connection, for looking again between actions.
+func (s *Session) Conn() *pgx.Conn { return s.conn }
+
+// Close closes the connection.
+func (s *Session) Close(ctx context.Context) error { return s.conn.Close(ctx) }
+
+// ErrStopped says that the session was asked to stop and did so between two
+// transactions.
+var ErrStopped = errors.New("stopped before it was done")
+
+func (s *Session) stopped() bool {
+	select {
+	case <-s.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// settings returns the timeouts that a step runs under.
+func settings(l partition.Limits, waits bool) [][2]string {
+	lock := l.LockTimeout
+	if waits {
+		lock = l.ConcurrentTimeout
+	}
+	ms := func(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) + "ms" }
+	return [][2]string{{"lock_timeout", ms(lock)}, {"statement_timeout", ms(l.StatementTimeout)}, {"idle_in_transaction_session_timeout", "60s"}}
+}
+
+// runStep runs one step, again after a lock timeout or a deadlock.
+func (s *Session) runStep(ctx context.Context, set partition.Set, snap partition.Snapshot, step Step, out *Outcome) error {
+	if s.stopped() {
+		return ErrStopped
+	}
+	return s.retry(ctx, set, out, func() error {
+		if step.Alone {
+			return s.runAlone(ctx, set, step)
+		}
+		return s.inTx(ctx, set, step.Role, func(tx pgx.Tx) error {
+			if step.SetLock {
+				// A wait here is a wait for a session that makes a partition; it is
+				// first in the transaction, so nobody waits for us meanwhile.
+				if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1, $2)", setLockClass, int32(snap.Parent.OID)); err != nil {
+					return fmt.Errorf("take the set's creation lock: %w", err)
+				}
+			}
+			return s.runStatements(ctx, tx, step, out)
+		})
+	})
+}
+
+// runAlone runs a statement that may not be in a transaction block.
+func (s *Session) runAlone(ctx context.Context, set partition.Set, step Step) (err error) {
+	for _, g := range settings(set.Limits, step.Waits) {
+		if _, err := s.conn.Exec(ctx, "SELECT set_config($1, $2, false)", g[0], g[1]); err != nil {
+			return fmt.Errorf("set %s: %w", g[0], err)
+		}
+	}
+	if step.Role != "" {
+		if _, err := s.conn.Exec(ctx, "SET ROLE "+quoteIdent(step.Role)); err != nil {
+			return fmt.Errorf("act as the owner: %w", err)
+		}
+		defer func() {
+			if _, resetErr := s.conn.Exec(context.WithoutCancel(ctx), "RESET ROLE"); resetErr != nil && err == nil {
+				err = fmt.Errorf("act as oneself again: %w", resetErr)
+			}
+		}()
+	}
+	if _, err := s.conn.Exec(ctx, step.Statements[0].SQL); err != nil {
+		return fmt.Errorf("run %s: %w", brief(step.Statements[0].SQL), err)
+	}
+	return nil
+}
+
+// inTx runs f in a transaction under the set's limits, as the given role.
+func (s *Session) inTx(ctx context.Context, set partition.Set, role string, f func(pgx.Tx) error) error {
+	// Each statement has to see what was committed before its locks were granted.
+	return pgx.BeginTxFunc(ctx, s.conn, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
+		for _, g := range settings(set.Limits, false) {
+			if _, err := tx.Exec(ctx, "SELECT set_config($1, $2, true)", g[0], g[1]); err != nil {
+				return fmt.Errorf("set %s: %w", g[0], err)
+			}
+		}
+		if role != "" {
+			if _, err := tx.Exec(ctx, "SET LOCAL ROLE "+quoteIdent(role)); err != nil {
+				return fmt.Errorf("act as the owner: %w", err)
+			}
+		}
+		return f(tx)
+	})
+}
+
+func (s *Session) runStatements(ctx context.Context, tx pgx.Tx, step Step, out *Outcome) error {
+	out.notes = nil // Of an earlier try, which was rolled back.
+	for _, st := range step.Statements {
+		run := func(tx pgx.Tx) error {
+			if st.AsSession && step.Role != "" {
+				if _, err := tx.Exec(ctx, "SET LOCAL ROLE NONE"); err != nil {
+					return fmt.Errorf("act as oneself: %w", err)
+				}
+			}
+			tag, err := tx.Exec(ctx, st.SQL)
+			if err != nil {
+				return fmt.Errorf("run %s: %w", brief(st.SQL), err)
+			}
+			if st.AsSession && step.Role != "" {
+				if _, err := tx.Exec(ctx, "SET LOCAL ROLE "+quoteIdent(step.Role)); err != nil {
+					return fmt.Errorf("act as the owner again: %w", err)
+				}
+			}
+			out.lastTag = tag
+			return nil
+		}
+		if !st.Optional {
+			if err := run(tx); err != nil {
+				return err
+			}
+			continue
+		}
+		// pgx makes the nested transaction a savepoint.
+		if err := pgx.BeginFunc(ctx, tx, run); err != nil {
+			if retryable(err) {
+				return err
+			}
+			out.notes = append(out.notes, err)
+		}
+	}
+	return nil
+}
+
+// retryable tells whether an error is one that passes by itself: a lock that
+// was not to be had in time, or a deadlock (PostgreSQL documentation, Appendix
+// A). Anything else would only fail again.
+func retryable(err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.Is(err, errBusy) || errors.As(err, &pgErr) && (pgErr.Code == "55P03" || pgErr.Code == "40P01")
+}
+
+// errBusy stands for a lock that was not waited for.
+var errBusy = errors.New("a session is making a partition of the set")
+
+// retry runs f until it succeeds, fails for good, or the set's retries are used up.
+func (s *Session) retry(ctx context.Context, set partition.Set, out *Outcome, f func() error) error {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval, b.MaxInterval = set.Limits.RetryWait, set.Limits.MaxRetryWait
+	b.Multiplier = 2
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		began := time.Now()
+		err := f()
+		switch {
+		case err == nil:
+			return struct{}{}, nil
+		case !retryable(err):
+			return struct{}{}, backoff.Permanent(err)
+		}
+		out.Waited += time.Since(began)
+		out.Blockers = s.blockers(ctx, out.tables)
+		if s.stopped() {
+			return struct{}{}, backoff.Permanent(errors.Join(ErrStopped, err))
+		}
+		return struct{}{}, err
+	}, backoff.WithBackOff(b), backoff.WithMaxTries(uint(set.Limits.Retries)+1), backoff.WithMaxElapsedTime(0),
+		backoff.WithNotify(func(_ error, wait time.Duration) { out.Retries++; out.Waited += wait }))
+	return err
+}
+
+// Blocker is a session that held a lock which an action waited for.
+type Blocker struct {
+	PID         int32
+	Application string
+	User        string
+	// State is as in pg_stat_activity, such as "idle in transaction".
+	State string
+	// Since is when its transaction began, by the server's clock.
+	Since time.Time
+	Mode  string
+	Table string
+}
+
+// blockers names the sessions that hold locks on the tables. It is asked after
+// the wait is over, so it may miss one that has just ended.
+func (s *Session) blockers(ctx context.Context, tables []uint32) []Blocker {
+	rows, err := s.conn.Query(ctx, `SELECT a.pid, coalesce(a.application_name, ''), coalesce(a.usename, ''), coalesce(a.state, ''),
+			coalesce(a.xact_start, a.backend_start, now()), l.mode, l.relation::regclass::text
+		FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+		WHERE l.granted AND l.locktype = 'relation' AND l.relation = ANY ($1) AND l.pid <> pg_backend_pid()
+		  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+		ORDER BY a.xact_start NULLS LAST LIMIT 5`, tables)
+	if err != nil {
+		return nil // It is a courtesy; the lock timeout itself is what is reported.
+	}
+	blockers, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Blocker])
+	if err != nil {
+		return nil
+	}
+	return blockers
+}
+
+// brief returns the first line of a statement, short enough for a message.
+func brief(sql string) string {
+	const most = 120
+	for i, r := range sql {
+		if r == '\n' || i > most {
+			return sql[:i] + " ..."
+		}
+	}
+	return sql
+}

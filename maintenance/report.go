@@ -1,0 +1,156 @@
+package maintenance
+
+import (
+	"time"
+
+	"github.com/partitiond/partitiond/maintenance/partition"
+	"github.com/partitiond/partitiond/maintenance/postgres"
+)
+
+// Status is what a pass over a set came to.
+type Status string
+
+// The statuses. Skipped is never success: nothing is known of such a set.
+const (
+	// Idle means that nothing was due and nothing is wrong.
+	Idle Status = "nothing to do"
+	// Done means that all that was due is done, and a fresh look found nothing more.
+	Done Status = "done"
+	// Partly means that something is wrong that a pass cannot mend, or that some actions failed.
+	Partly Status = "partly"
+	// Failed means that nothing of what was due could be done.
+	Failed Status = "failed"
+	// Skipped means that another instance is at work on the set.
+	Skipped Status = "skipped"
+	// Stopped means that the pass was asked to stop before the set was finished.
+	Stopped Status = "stopped"
+)
+
+// Report is what one pass did.
+type Report struct {
+	// Began is by this machine's clock; Seconds is how long the pass took.
+	Began   time.Time   `json:"began"`
+	Seconds float64     `json:"seconds"`
+	Sets    []SetReport `json:"sets"`
+}
+
+// SetReport is what one pass did to one set.
+type SetReport struct {
+	Set     string         `json:"set"`
+	Status  Status         `json:"status"`
+	Error   string         `json:"error,omitempty"`
+	Actions []ActionReport `json:"actions"`
+	// Problems are what a person has to look at, as seen when the pass ended.
+	Problems []ProblemReport `json:"problems"`
+	// Due is what is still to be done when the pass ended, in words.
+	Due []string `json:"due"`
+	// Withheld are removals that are due and that a problem stops.
+	Withheld []string `json:"withheld"`
+}
+
+// ActionReport is what became of one action.
+type ActionReport struct {
+	Action string `json:"action"`
+	Table  string `json:"table"`
+	Reason string `json:"reason"`
+	// Error is empty where all of it is committed.
+	Error   string  `json:"error,omitempty"`
+	Skipped bool    `json:"skipped,omitempty"`
+	Seconds float64 `json:"seconds"`
+	// WaitedSeconds is the part of Seconds spent on locks that were not to be had and on pauses between tries.
+	WaitedSeconds float64         `json:"waited_seconds"`
+	Retries       int             `json:"retries"`
+	Rows          int64           `json:"rows,omitempty"`
+	Bytes         int64           `json:"bytes,omitempty"`
+	Archive       string          `json:"archive,omitempty"`
+	Blockers      []BlockerReport `json:"blockers,omitempty"`
+}
+
+// BlockerReport names a session that an action waited for.
+type BlockerReport struct {
+	PID         int32     `json:"pid"`
+	Application string    `json:"application"`
+	User        string    `json:"user"`
+	State       string    `json:"state"`
+	Since       time.Time `json:"transaction_began"`
+	Mode        string    `json:"mode"`
+	Table       string    `json:"table"`
+}
+
+// ProblemReport is a problem in words.
+type ProblemReport struct {
+	Kind  string `json:"kind"`
+	Table string `json:"table"`
+	Text  string `json:"text"`
+	Hint  string `json:"hint,omitempty"`
+	Stops string `json:"stops_removals_of"`
+}
+
+// Problems turns a plan's problems into words.
+func Problems(problems []partition.Problem) []ProblemReport {
+	out := make([]ProblemReport, 0, len(problems))
+	for _, p := range problems {
+		out = append(out, ProblemReport{Kind: string(p.Kind), Table: p.Table.String(), Text: p.Text, Hint: p.Hint, Stops: string(p.Stops)})
+	}
+	return out
+}
+
+func reportAction(a partition.Action, out postgres.Outcome, err error) ActionReport {
+	r := ActionReport{
+		Action: a.Verb(), Table: a.Table.String(), Reason: a.Reason,
+		Seconds: out.Took.Seconds(), WaitedSeconds: out.Waited.Seconds(), Retries: out.Retries,
+		Rows: out.Rows, Bytes: out.Bytes, Archive: out.Archive,
+	}
+	for _, b := range out.Blockers {
+		r.Blockers = append(r.Blockers, BlockerReport(b))
+	}
+	if err != nil {
+		r.Error = err.Error()
+	}
+	return r
+}
+
+// settle works out the status from what happened.
+func (r *SetReport) settle() {
+	done, failed := 0, 0
+	for _, a := range r.Actions {
+		if a.Error == "" && !a.Skipped {
+			done++
+		} else {
+			failed++
+		}
+	}
+	switch {
+	case r.Status == Skipped || r.Status == Stopped:
+	case r.Error != "" || failed > 0 && done == 0:
+		r.Status = Failed
+	case failed > 0 || len(r.Problems) > 0 || len(r.Due) > 0:
+		r.Status = Partly
+	case done > 0:
+		r.Status = Done
+	default:
+		r.Status = Idle
+	}
+}
+
+// Status sums the sets up: the best and the worst of them make Partly.
+func (r Report) Status() Status {
+	count := map[Status]int{}
+	for _, s := range r.Sets {
+		count[s.Status]++
+	}
+	n := len(r.Sets)
+	switch {
+	case count[Stopped] > 0:
+		return Stopped
+	case n > 0 && count[Failed] == n:
+		return Failed
+	case count[Failed]+count[Partly] > 0:
+		return Partly
+	case count[Skipped] > 0:
+		return Skipped
+	case count[Done] > 0:
+		return Done
+	}
+	return Idle
+}

@@ -1,0 +1,217 @@
+package maintenance_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+	"text/template"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/tools/txtar"
+
+	"github.com/partitiond/partitiond/maintenance"
+	"github.com/partitiond/partitiond/maintenance/config"
+	"github.com/partitiond/partitiond/maintenance/partition"
+	"github.com/partitiond/partitiond/maintenance/pgtemp/pgtest"
+	"github.com/partitiond/partitiond/sql"
+)
+
+// TestScenarios runs testdata/*.txtar, each in a database of its own. A section's
+// name says what is done with it, in the order of the file:
+//
+//	set.toml    the configuration of the set, without [database]
+//	*.sql       run as the superuser
+//	plan        what a plan has to hold: a line "verb table" an action, and
+//	            "problem kind table" a problem, in order
+//	pass        one pass; its status, then what it did, as in plan, with
+//	            "failed verb table" for what failed
+//	query NAME  a query, whose result the section "result" after it has
+//
+// The texts are templates: {{month 1 "2006_01"}} is the first day of next month
+// by the server's clock, {{sql "seed.sql"}} a text of the sql package, {{archive}} a directory, {{role "x"}} a role's name.
+// Every scenario ends by looking again: the plan is empty, unless the last
+// section is "left" and has what it holds.
+func TestScenarios(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scenarios: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			t.Parallel()
+			runScenario(t, file)
+		})
+	}
+}
+
+type scenario struct {
+	t       *testing.T
+	db      *pgtest.Database
+	conn    *pgx.Conn
+	m       *maintenance.Maintainer
+	sets    []partition.Set
+	archive string
+	roles   map[string]string
+	query   string
+}
+
+func runScenario(t *testing.T, file string) {
+	parsed, err := txtar.ParseFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newScenario(t)
+	text := strings.Builder{}
+	if err := s.template(string(txtar.Format(parsed))).Execute(&text, nil); err != nil {
+		t.Fatal(err)
+	}
+	looked := false
+	for _, f := range txtar.Parse([]byte(text.String())).Files {
+		looked = f.Name == "left"
+		s.section(f.Name, strings.TrimSpace(string(f.Data)))
+	}
+	if !looked {
+		s.section("left", "")
+	}
+}
+
+func newScenario(t *testing.T) *scenario {
+	db := pgtest.New(t)
+	s := &scenario{t: t, db: db, conn: db.Conn(t), archive: t.TempDir(), roles: map[string]string{}}
+	s.m = &maintenance.Maintainer{
+		Connect:  func(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, db.URL) },
+		Log:      slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Parallel: 2,
+	}
+	return s
+}
+
+func (s *scenario) template(text string) *template.Template {
+	var now time.Time
+	if err := s.conn.QueryRow(s.t.Context(), "SELECT now()").Scan(&now); err != nil {
+		s.t.Fatal(err)
+	}
+	now = now.UTC()
+	return template.Must(template.New("scenario").Funcs(template.FuncMap{
+		"month": func(n int, layout string) string {
+			return time.Date(now.Year(), now.Month()+time.Month(n), 1, 0, 0, 0, 0, time.UTC).Format(layout)
+		},
+		"sql":     sql.Text,
+		"archive": func() string { return s.archive },
+		"role": func(name string) string {
+			if s.roles[name] == "" {
+				s.roles[name] = s.db.Role(s.t, name)
+			}
+			return s.roles[name]
+		},
+	}).Parse(text))
+}
+
+func (s *scenario) section(name, text string) {
+	t := s.t
+	t.Helper()
+	verb, _, _ := strings.Cut(name, " ")
+	switch {
+	case name == "set.toml":
+		c, err := config.Parse(name, []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.sets = nil
+		for _, set := range c.Sets {
+			s.sets = append(s.sets, set.Set)
+		}
+	case strings.HasSuffix(name, ".sql"):
+		if _, err := s.conn.Exec(t.Context(), text); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+	case verb == "plan" || verb == "left":
+		s.compare(name, text, s.planned())
+	case verb == "pass":
+		report, err := s.m.Pass(t.Context(), nil, s.sets)
+		if err != nil {
+			t.Fatalf("pass: %v", err)
+		}
+		s.compare(name, text, passed(report))
+	case verb == "query":
+		s.query = text
+	case verb == "result":
+		s.compare(name, text, rows(t, s.conn, s.query))
+	default:
+		t.Fatalf("section %q is nothing that a scenario has", name)
+	}
+}
+
+func (s *scenario) compare(name, want, got string) {
+	s.t.Helper()
+	if diff := cmp.Diff(strings.Split(want, "\n"), strings.Split(strings.TrimSpace(got), "\n")); diff != "" {
+		s.t.Errorf("section %s (-want +got):\n%s", name, diff)
+	}
+}
+
+func (s *scenario) planned() string {
+	s.t.Helper()
+	planned, err := s.m.Plan(s.t.Context(), s.sets)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var b strings.Builder
+	for _, p := range planned {
+		if p.Err != nil {
+			s.t.Fatal(p.Err)
+		}
+		for _, a := range p.Plan.Actions {
+			fmt.Fprintf(&b, "%s %s\n", a.Verb(), a.Table)
+		}
+		for _, pr := range p.Plan.Problems {
+			fmt.Fprintf(&b, "problem %s %s\n", pr.Kind, pr.Table)
+		}
+		for _, a := range p.Plan.Withheld {
+			fmt.Fprintf(&b, "withheld %s %s\n", a.Verb(), a.Table)
+		}
+	}
+	return b.String()
+}
+
+func passed(r maintenance.Report) string {
+	var b strings.Builder
+	for _, s := range r.Sets {
+		fmt.Fprintf(&b, "%s\n", s.Status)
+		for _, a := range s.Actions {
+			failed := ""
+			if a.Error != "" {
+				failed = "failed "
+			}
+			fmt.Fprintf(&b, "%s%s %s\n", failed, a.Action, a.Table)
+		}
+		for _, p := range s.Problems {
+			fmt.Fprintf(&b, "problem %s %s\n", p.Kind, p.Table)
+		}
+	}
+	return b.String()
+}
+
+// rows returns a query's result as text, columns parted by " | ".
+func rows(t *testing.T, conn *pgx.Conn, query string) string {
+	t.Helper()
+	result, err := conn.PgConn().Exec(t.Context(), query).ReadAll()
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	var b strings.Builder
+	for _, r := range result[len(result)-1].Rows {
+		for i, v := range r {
+			if i > 0 {
+				b.WriteString(" | ")
+			}
+			b.Write(v)
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}

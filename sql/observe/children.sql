@@ -1,0 +1,22 @@
+-- The partitions of the sets: what inherits from a parent directly. A partition
+-- that DETACH CONCURRENTLY has begun to take out is none any more.
+-- $1, $2: schemas and names of the parents, in the order of the sets.
+SELECT w.ord - 1 AS set,
+       c.oid,
+       n.nspname,
+       c.relname,
+       c.relkind,
+       pg_get_userbyid(c.relowner) AS owner,
+       c.reltuples::bigint AS rows,
+       c.relpages AS pages,
+       c.relrowsecurity,
+       c.relforcerowsecurity,
+       c.relreplident
+  FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w (nsp, rel, ord)
+  JOIN pg_namespace pn ON pn.nspname = w.nsp
+  JOIN pg_class p ON p.relnamespace = pn.oid AND p.relname = w.rel
+  JOIN pg_inherits i ON i.inhparent = p.oid
+  JOIN pg_class c ON c.oid = i.inhrelid
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE NOT i.inhdetachpending
+ ORDER BY w.ord, c.relname, n.nspname;

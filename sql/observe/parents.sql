@@ -1,0 +1,20 @@
+-- The parents of the sets: whatever relation has the configured name.
+-- $1, $2: schemas and names, in the order of the sets.
+--
+-- A role acts as the owner by SET ROLE, which PostgreSQL 16 made a matter of its
+-- own (PostgreSQL documentation, 9.27.2 Access Privilege Inquiry Functions).
+SELECT w.ord - 1 AS set,
+       c.oid,
+       c.relkind,
+       pg_get_userbyid(c.relowner) AS owner,
+       c.reltuples::bigint AS rows,
+       c.relpages AS pages,
+       c.relrowsecurity,
+       c.relforcerowsecurity,
+       c.relreplident,
+       pg_has_role(c.relowner, CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END) AS may_act,
+       has_schema_privilege(c.relowner, c.relnamespace, 'CREATE') AS owner_may_create,
+       CASE WHEN c.relkind = 'r' THEN coalesce(pg_relation_size(c.oid), 0) > 0 ELSE false END AS has_pages
+  FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w (nsp, rel, ord)
+  JOIN pg_namespace n ON n.nspname = w.nsp
+  JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.rel;

@@ -1,0 +1,19 @@
+-- The settings of an observing transaction; they end with it.
+-- $1, $2: lock_timeout and statement_timeout.
+--
+-- With only pg_catalog in the search path, whatever is deparsed names user
+-- objects with their schema. The date and time settings give every value one
+-- spelling. Row security "off" does not lift a policy: it makes a query that a
+-- policy would cut short fail (PostgreSQL documentation, 20.11.1 Statement
+-- Behavior). JIT would cost more than any of these queries takes.
+SELECT set_config('search_path', 'pg_catalog', true),
+       set_config('TimeZone', 'UTC', true),
+       set_config('DateStyle', 'ISO, YMD', true),
+       set_config('IntervalStyle', 'postgres', true),
+       set_config('extra_float_digits', '1', true),
+       set_config('quote_all_identifiers', 'off', true),
+       set_config('standard_conforming_strings', 'on', true),
+       set_config('row_security', 'off', true),
+       set_config('jit', 'off', true),
+       set_config('lock_timeout', $1::text, true),
+       set_config('statement_timeout', $2::text, true);
