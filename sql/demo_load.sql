@@ -3,7 +3,7 @@
 -- All of it goes through the trigger, in the order of time, as it did in
 -- production. Run it as chat_owner.
 --
--- It makes about demo.rows messages a month, 20000 unless that is set before:
+-- It makes about demo.rows messages a month, 12000 unless that is set before:
 --
 --     SET demo.rows = '1000';
 --
@@ -57,7 +57,7 @@ INSERT INTO public.chat_master (program_id, user_id, dialogue, created_at)
 WITH months AS (
   -- The audience grows by half in these 18 months.
   SELECT month, least(month + interval '1 month', present) AS until,
-         coalesce(nullif(current_setting('demo.rows', true), ''), '20000')::integer * (0.8 + 0.4 * n / 17) AS rows
+         coalesce(nullif(current_setting('demo.rows', true), ''), '12000')::integer * (0.8 + 0.4 * n / 17) AS rows
     FROM (SELECT now() AT TIME ZONE 'UTC' AS present) AS clock
    CROSS JOIN generate_series(0, 17) AS n
    CROSS JOIN LATERAL (SELECT date_trunc('month', present) - make_interval(months => 17 - n)) AS m (month)

@@ -234,6 +234,14 @@ BEGIN
 {{- range .Creation}}
       EXECUTE format({{.}}, child_name, lower, upper);
 {{- end}}
+{{- range .Optional}}
+      BEGIN
+        -- The daemon tries again, perhaps with a role that may.
+        EXECUTE format({{.}}, child_name, lower, upper);
+      EXCEPTION WHEN OTHERS THEN
+        RAISE WARNING 'partition % is incomplete: %', wanted, SQLERRM;
+      END;
+{{- end}}
     EXCEPTION
       WHEN duplicate_table OR unique_violation THEN
         -- Somebody has made it without the lock, or since this transaction's snapshot.

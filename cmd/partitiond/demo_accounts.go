@@ -121,7 +121,7 @@ func (d *demo) settle(ctx context.Context, b, a *demoState, report maintenance.R
 	check(b.total.rows == a.total.rows+away, "%s rows before = %s in the database + %s in the archive",
 		counted(b.total.rows), counted(a.total.rows), counted(away))
 	check(len(archived) > 0 && months, "each of the %d archived months has in the archive the rows that it had in its table", len(archived))
-	check(both == b.total, "with the archive loaded again, all rows are there and the same (sum of hashes %s)", both.hash)
+	check(both == b.total, "with the archive loaded again, all rows are the same (hash sum %s)", both.hash)
 	check(a.stray == 0, "the %d rows that sat in the parent are in their partition", b.stray)
 	check(b.query.answer == a.query.answer, "the query has the same answer: %s messages", counted(a.query.answer))
 	check(len(a.query.scans) == 2, "it scans one month's partition and the parent, which is empty")

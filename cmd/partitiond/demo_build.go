@@ -53,7 +53,9 @@ func (d *demo) load(ctx context.Context) error {
 	}
 	d.now = d.now.UTC()
 	began := time.Now()
+	d.loading = true
 	err := d.exec(ctx, "SET ROLE chat_owner; SET demo.rows = "+strconv.Itoa(d.rows)+";"+sql.Text("demo_load.sql")+"RESET ROLE;")
+	d.loading = false
 	if err != nil {
 		return fmt.Errorf("load the messages: %w", err)
 	}
@@ -72,7 +74,7 @@ func (d *demo) exec(ctx context.Context, statements string) error {
 // notice shows that the trigger has made a table, at the moment in which it does.
 func (d *demo) notice(message string) {
 	name, ok := strings.CutPrefix(message, "A partition has been created ")
-	if !ok || d.maintain != nil {
+	if !ok || !d.loading {
 		return
 	}
 	if d.made++; d.made > 1 && d.made%6 == 1 {

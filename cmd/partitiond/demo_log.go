@@ -11,7 +11,7 @@ import (
 )
 
 // demoLogLines is how many lines of one kind in a row the demo's log shows.
-const demoLogLines = 4
+const demoLogLines = 5
 
 // demoLog writes the log of a pass for a screen: without what the demo shows
 // elsewhere, and of many like actions only the first.

@@ -64,7 +64,7 @@ func (p *demoPrinter) paint(style, text string) string {
 // block prints lines of text indented.
 func (p *demoPrinter) block(text string) {
 	for line := range strings.Lines(strings.TrimRight(text, "\n")) {
-		p.line("  %s", strings.TrimRight(line, "\n"))
+		p.line("%s", strings.TrimRight("  "+line, " \n"))
 	}
 }
 

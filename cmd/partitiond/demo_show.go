@@ -32,7 +32,7 @@ func (d *demo) showMeasures(s *demoState) {
 	d.show.line("  scans %s: %s; takes %s", tablesScanned(s), scanKinds(s.query.scans), took(s.query.median))
 	d.show.line("  inserts through the parent: %s rows a second", counted(int64(s.insert)))
 	if s.refused[0] != "" {
-		d.show.fold("  ", fmt.Sprintf("role app, with nothing but INSERT on the parent: %q, so applications own it", s.refused[0]))
+		d.show.fold("  ", fmt.Sprintf("a row from role app, with INSERT on the parent and no more: %q", s.refused[0]))
 	}
 }
 
@@ -73,7 +73,7 @@ func (d *demo) showPlan(p maintenance.Planned) {
 			verbs, reason[verb] = append(verbs, verb), a.Reason
 		}
 	}
-	rows := [][]string{{"action", "times", "since, for the first of them,"}}
+	rows := [][]string{{"action", "times", "why (the first)"}}
 	for _, verb := range verbs {
 		rows = append(rows, []string{verb, fmt.Sprint(count[verb]), reason[verb]})
 	}
@@ -131,9 +131,9 @@ func (d *demo) compare(b, a *demoState) {
 
 func times(ratio float64) string {
 	if ratio >= 10 {
-		return fmt.Sprintf("%.0f times faster", ratio)
+		return fmt.Sprintf("%.0f times as fast", ratio)
 	}
-	return fmt.Sprintf("%.1f times faster", ratio)
+	return fmt.Sprintf("%.1f times as fast", ratio)
 }
 
 func yes(is bool) string {

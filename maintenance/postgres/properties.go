@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/partitiond/partitiond/maintenance/partition"
@@ -32,7 +33,7 @@ func creationTemplates(r partition.Route) []string {
 		out = append(out, "REVOKE ALL ON TABLE %1$s FROM "+escapeTemplate(quoteRole(role)))
 	}
 	for _, p := range r.Properties {
-		if p.Kind != partition.PropOption && !optionalKind(p.Kind) {
+		if p.Kind != partition.PropOption && !slices.Contains(optionalKinds, p.Kind) {
 			out = append(out, propertyTemplates(partition.Change{Want: p, Missing: true})...)
 		}
 	}
@@ -53,9 +54,8 @@ func optionalTemplates(r partition.Route, kind partition.PropertyKind) []string 
 	return out
 }
 
-func optionalKind(kind partition.PropertyKind) bool {
-	return kind == partition.PropPolicy || kind == partition.PropPublication
-}
+// optionalKinds are the kinds that optionalTemplates is for.
+var optionalKinds = []partition.PropertyKind{partition.PropPolicy, partition.PropPublication}
 
 // propertyTemplates returns the statements that repair one difference. This is
 // the other half of the table of drift in the partition package.

@@ -83,7 +83,7 @@ func renderCreate(set partition.Set, snap partition.Snapshot, a partition.Action
 	for _, t := range creationTemplates(*a.Route) {
 		step.Statements = append(step.Statements, Statement{SQL: expand(t, a.Table, snap.Parent.Key, a.Bounds), Lock: lock})
 	}
-	for _, kind := range []partition.PropertyKind{partition.PropPolicy, partition.PropPublication} {
+	for _, kind := range optionalKinds {
 		for _, t := range optionalTemplates(*a.Route, kind) {
 			step.Statements = append(step.Statements, Statement{SQL: expand(t, a.Table, snap.Parent.Key, a.Bounds), Lock: lock,
 				AsSession: kind == partition.PropPublication, Optional: true})

@@ -77,6 +77,8 @@ type routeView struct {
 	LockClass                  int32
 	// Creation are literals of templates for format().
 	Creation []string
+	// Optional are such literals, too, whose failure leaves the partition as it is.
+	Optional []string
 	// Found is the setting in which Create notes what it found; the trigger
 	// function keeps such notes in settings of NotePrefix and a number, which it
 	// makes from the key by NoteFormat.
@@ -134,6 +136,11 @@ func newRouteView(r partition.Route) *routeView {
 	v.CheckPattern, v.BoundPattern = boundPatterns(r)
 	for _, t := range creationTemplates(r) {
 		v.Creation = append(v.Creation, quoteLiteral(t))
+	}
+	for _, kind := range optionalKinds {
+		for _, t := range optionalTemplates(r, kind) {
+			v.Optional = append(v.Optional, quoteLiteral(t))
+		}
 	}
 	v.grants()
 	v.branches()
