@@ -19,9 +19,10 @@ How a row finds its way:
    that one place, and the row goes on to 3.
 2. F_fits is declared IMMUTABLE though it reads catalogs. On purpose: the planner
    calls it once for each plan and puts in the answer, and a plan is made anew
-   when one of the two tables in its arguments changes (PostgreSQL documentation,
-   38.7 Function Volatility Categories, and PREPARE). So NEW.* may be inserted by
-   position, which follows columns that are added, renamed and dropped later.
+   when one of the tables changes that it has as constants (PostgreSQL
+   documentation, 38.7 Function Volatility Categories, and PREPARE). So NEW.* may
+   be inserted by position, which follows columns that are added, renamed and
+   dropped later.
 3. Otherwise F_create answers with the partition, found by its CHECK and not by
    its name, and the row goes there column by column. Where it has no answer
    (the date is out of all reason, the name is taken) the row stays in the
@@ -265,21 +266,26 @@ END
 {{end}}
 
 {{define "leaf"}}
-LOOP
-  IF pg_catalog.current_setting({{.Held}}, true) = 'held' THEN
-    IF {{.Fits}} THEN
-      INSERT INTO {{.Table}}{{.Set.Columns}} VALUES ({{.Set.Values}});
-      RETURN NULL;
-    END IF;
-    EXIT;
+IF pg_catalog.current_setting({{.Held}}, true) = 'held' THEN
+  IF {{.Fits}} THEN
+    INSERT INTO {{.Table}}{{.Set.Columns}} VALUES ({{.Set.Values}});
+    EXIT routed;
   END IF;
+ELSE
   BEGIN
-    INSERT INTO {{.Table}}{{.Set.Columns}} SELECT {{.Set.Values}} WHERE false AND {{.Fits}};
-    PERFORM pg_catalog.set_config({{.Held}}, 'held', true);
+    INSERT INTO {{.Table}}{{.Set.Columns}} SELECT {{.Set.Values}} WHERE false; -- locks it
+    fits := {{.Fits}};
+    IF fits THEN
+      PERFORM pg_catalog.set_config({{.Held}}, 'held', true);
+    END IF;
   EXCEPTION WHEN syntax_error_or_access_rule_violation OR invalid_schema_name OR object_not_in_prerequisite_state THEN
-    EXIT;
+    fits := false;
   END;
-END LOOP;
+  IF fits THEN
+    INSERT INTO {{.Table}}{{.Set.Columns}} VALUES ({{.Set.Values}});
+    EXIT routed;
+  END IF;
+END IF;
 {{end}}
 
 {{define "tree"}}
@@ -298,11 +304,14 @@ END IF;
 
 {{define "row"}}
 DECLARE
+  fits pg_catalog.bool;
   note pg_catalog.text;
   noted pg_catalog.text[];
   child pg_catalog.regclass;
   names pg_catalog.text;
   vals pg_catalog.text;
+BEGIN
+<<routed>>
 BEGIN
 {{- range $i, $branch := .Near}}
   {{if $i}}ELSIF{{else}}IF{{end}} {{.Condition}} THEN
@@ -347,7 +356,8 @@ BEGIN
    WHERE a.attrelid = TG_RELID AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
      AND (NOT a.atthasdef OR pg_catalog.has_column_privilege(TG_RELID, a.attnum, 'INSERT'));
   EXECUTE pg_catalog.format('INSERT INTO %s (%s) VALUES (%s)', child, names, vals) USING NEW;
-  RETURN NULL;
+END routed;
+RETURN NULL;
 END
 {{end}}
 

@@ -220,9 +220,6 @@ func midnight(y int, m time.Month, d int, loc *time.Location) time.Time {
 	if start.IsZero() {
 		return t
 	}
-	if start.Before(t) && civilDay(start) >= day {
-		return start // After a gap that ends later than midnight.
-	}
 	// Where midnight happens twice, the first one starts the day.
 	_, now := t.Zone()
 	_, before := start.Add(-time.Second).Zone()

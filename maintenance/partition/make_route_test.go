@@ -105,6 +105,9 @@ func TestNearBranches(t *testing.T) {
 		{"halves", func(s Set) []Partition {
 			return append(months(t, s, "2018-12", "2019-01"), by(s, "h1", span(t, "2018-11-01", "2018-11-15")), by(s, "h2", span(t, "2018-11-15", "2018-12-01")))
 		}, "h1 e_2018_12", "h2 e_2019_01"},
+		{"the one before is short", func(s Set) []Partition {
+			return append(months(t, s, "2018-11", "2019-01"), by(s, "h1", span(t, "2018-10-01", "2018-10-25")), by(s, "h2", span(t, "2018-10-25", "2018-11-01")))
+		}, "e_2018_11 e_2018_12 h2", "h1 e_2019_01"},
 		{"no previous one", func(s Set) []Partition {
 			return append(months(t, s, "2018-11", "2019-01"), whole(s, month(t, "2018-09")))
 		},
