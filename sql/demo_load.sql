@@ -1,13 +1,19 @@
--- What partitiond demo fills demo_seed.sql's tables with: 18 months of the chat
+-- What partitiond demo fills seed.sql's tables with: 18 months of the chat
 -- that goes with television programmes, and some of what goes wrong in real life.
 -- All of it goes through the trigger, in the order of time, as it did in
 -- production. Run it as chat_owner.
 --
--- It makes about demo.rows messages a month, 12000 unless that is set before:
+-- It makes about demo.rows messages a month, 15000 unless that is set before:
 --
 --     SET demo.rows = '1000';
 --
 -- The months end with the present one. Two runs in one month agree but for that.
+
+-- What the roles were meant to have. The trigger passes none of it on to the
+-- tables that it makes: readonly gets those by hand, if somebody thinks of it.
+GRANT SELECT ON public.chat_master TO readonly;
+GRANT INSERT ON public.chat_master TO app;
+GRANT USAGE ON SEQUENCE public.chat_id_seq TO app;
 
 -- Compiling would take longer than it saves, and so would sorting on disk.
 SET jit = off;
@@ -57,7 +63,7 @@ INSERT INTO public.chat_master (program_id, user_id, dialogue, created_at)
 WITH months AS (
   -- The audience grows by half in these 18 months.
   SELECT month, least(month + interval '1 month', present) AS until,
-         coalesce(nullif(current_setting('demo.rows', true), ''), '12000')::integer * (0.8 + 0.4 * n / 17) AS rows
+         coalesce(nullif(current_setting('demo.rows', true), ''), '15000')::integer * (0.8 + 0.4 * n / 17) AS rows
     FROM (SELECT now() AT TIME ZONE 'UTC' AS present) AS clock
    CROSS JOIN generate_series(0, 17) AS n
    CROSS JOIN LATERAL (SELECT date_trunc('month', present) - make_interval(months => 17 - n)) AS m (month)

@@ -20,10 +20,10 @@ import (
 	"github.com/partitiond/partitiond/maintenance/pgtemp"
 )
 
-// What --rows may be. With the default the demo takes about a quarter of a minute
+// What --rows may be. With the default the demo takes about twenty seconds
 // on two processors that are free.
 const (
-	demoRows      = 12_000
+	demoRows      = 15_000
 	demoLeastRows = 100
 	demoMostRows  = 2_000_000
 )
@@ -260,7 +260,7 @@ func (d *demo) configPath() string { return filepath.Join(d.dir, "demo.toml") }
 // wait keeps the server until the program is stopped, which is success here.
 func (d *demo) wait(ctx context.Context) {
 	d.show.heading("The server stays until Ctrl-C")
-	d.show.line("  %s \"host=%s port=%d user=postgres dbname=chat\"", d.server.Binaries().Path("psql"), d.server.SocketDir(), d.server.Port())
+	d.show.line("  %s -h %s -p %d -U postgres chat", d.server.Binaries().Path("psql"), d.server.SocketDir(), d.server.Port())
 	d.show.line("  partitiond check --config %s", d.configPath())
 	<-ctx.Done()
 	d.show.line("")

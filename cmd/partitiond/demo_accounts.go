@@ -97,6 +97,9 @@ func (d *demo) settle(ctx context.Context, b, a *demoState, report maintenance.R
 	if err != nil {
 		return 0, fmt.Errorf("count the rows: %w", err)
 	}
+	if err := d.exec(ctx, "DROP TABLE public.restored"); err != nil {
+		return 0, fmt.Errorf("drop the loaded archive: %w", err)
+	}
 	var away int64
 	months := true
 	for _, x := range archived {

@@ -45,7 +45,7 @@ func (d *demo) build(ctx context.Context) error {
 // load installs the schema and puts the chat in, through the old trigger.
 func (d *demo) load(ctx context.Context) error {
 	d.show.heading("18 months of chat, through the trigger that production has today")
-	if err := d.exec(ctx, sql.Text("demo_seed.sql")); err != nil {
+	if err := d.exec(ctx, sql.Text("demo_roles.sql")+"SET ROLE chat_owner;"+sql.Text("seed.sql")+"RESET ROLE;"); err != nil {
 		return fmt.Errorf("install the schema: %w", err)
 	}
 	if err := d.conn.QueryRow(ctx, "SELECT now()").Scan(&d.now); err != nil {

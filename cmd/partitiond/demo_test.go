@@ -122,7 +122,7 @@ func TestDemo(t *testing.T) {
 		`(?m)^  partitions ahead: 0; rows in the parent itself: 47; `,
 		`(?m)^  scans 19 of 19 tables: `,
 		`(?m)^  archive +5 +older than 12 months$`,
-		`(?m)^  tables that it scans +19 of 19 tables +2 of 16 tables$`,
+		`(?m)^    tables that it scans +19 of 19 tables +2 of 16 tables$`,
 		`(?m)^  role app inserts, this month +no +yes$`,
 		`(?m)^  ok      \S+ rows before = \S+ in the database \+ \S+ in the archive$`,
 		`(?m)^  ok      a second pass: nothing to do$`,
@@ -135,7 +135,8 @@ func TestDemo(t *testing.T) {
 		t.Error("there are colours although this is no terminal")
 	}
 	for line := range strings.Lines(out) {
-		if utf8.RuneCountInString(strings.TrimRight(line, "\n")) > demoWidth {
+		line = strings.ReplaceAll(strings.TrimRight(line, "\n"), home, "/tmp")
+		if utf8.RuneCountInString(line) > demoWidth {
 			t.Errorf("longer than %d columns: %s", demoWidth, line)
 		}
 	}
@@ -149,7 +150,6 @@ func TestDemoStopped(t *testing.T) {
 	for name, at := range map[string]string{
 		"while the server starts":   "Starting a throw-away",
 		"while the trigger works":   "chat_",
-		"while the query is timed":  "partitions ahead: 0",
 		"while the pass goes on":    " INF ",
 		"while the archive is read": "sha256",
 	} {

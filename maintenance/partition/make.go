@@ -196,7 +196,7 @@ func (p *planner) create() {
 
 // firstKept is the oldest period worth filling: the one after the oldest
 // partition, which may have no beginning or one off the grid, but none that
-// would be due at once.
+// would be due at once or that lies outside of the window.
 func (p *planner) firstKept() Period {
 	first := p.current
 	oldest := slices.IndexFunc(p.known, func(c Partition) bool { return !c.Bounds.Empty() })
@@ -205,6 +205,10 @@ func (p *planner) firstKept() Period {
 	}
 	if cutoff, ok := p.set.Cutoff(p.snap.Server.Now, p.key); ok && first.From.Before(cutoff) {
 		first = p.set.PeriodOf(cutoff, p.key)
+	}
+	// A table of a date that nobody accepts does not make thousands more.
+	if oldest := p.set.Window.Past.AddTo(p.now, -1); first.From.Before(oldest) {
+		first = p.set.PeriodOf(oldest, p.key)
 	}
 	return first
 }
@@ -256,7 +260,7 @@ func (p *planner) nameTaken(name Name) bool {
 }
 
 // repair plans what existing partitions lack. Those that leave in this pass are
-// left as they are.
+// left as they are, and so are those whose rows a person has to look at first.
 func (p *planner) repair(due []Action) {
 	leaves := p.leaving(due)
 	for _, c := range p.known {
@@ -266,7 +270,7 @@ func (p *planner) repair(due []Action) {
 	}
 	var builds []Action
 	for _, c := range p.snap.Partitions {
-		if leaves(c) || c.Foreign {
+		if leaves(c) || c.Foreign || c.Violation != nil && c.Known != BoundsUnknown {
 			continue
 		}
 		short, index := splitChanges(Diff(p.set, p.snap.Parent.Properties, c.Properties))
@@ -275,6 +279,12 @@ func (p *planner) repair(due []Action) {
 			p.act(Action{Kind: Align, Table: c.Name, OID: c.OID, Bounds: c.Bounds, Changes: short, Reason: "differs from its parent in " + kindsOf(short)})
 		}
 		for _, ch := range index {
+			if ch.Want.Value == exclusion {
+				// There is no way to build one that lets rows in meanwhile.
+				p.problem(Problem{Kind: ProblemUnsupported, Table: c.Name, Stops: StopsNone,
+					Text: "it lacks the parent's constraint " + ch.Want.Name, Hint: "add it by hand: building it blocks writers"})
+				continue
+			}
 			a := Action{Kind: Index, Table: c.Name, OID: c.OID, Bounds: c.Bounds, Changes: []Change{ch},
 				Invalid: c.InvalidIndexes[ch.Want.Name], Reason: "the parent has an index that it lacks"}
 			if len(a.Invalid) > 0 {

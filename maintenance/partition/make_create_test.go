@@ -118,6 +118,7 @@ func TestFillGaps(t *testing.T) {
 		name     string
 		existing []string // months, or "from/to" bounds
 		keep     string
+		past     Interval
 		want     string
 	}{
 		{name: "none", want: "2018-11"},
@@ -129,6 +130,7 @@ func TestFillGaps(t *testing.T) {
 		{name: "after one that begins off the grid", existing: []string{"2018-06-10/2018-09-01", "2018-11"}, want: "2018-09 2018-10"},
 		{name: "after bounds that hold nothing", existing: []string{"2018-06-10/2018-06-01", "2018-09", "2018-11"}, want: "2018-10"},
 		{name: "after a wide one", existing: []string{"2017-01-01/2018-08-01", "2018-11"}, want: "2018-08 2018-09 2018-10"},
+		{name: "not what lies outside of the window", existing: []string{"1900-01", "2018-11"}, past: Interval{2, Month}, want: "2018-09 2018-10"},
 		{name: "one is everything before", existing: []string{"/2018-11-01"}, want: "2018-11"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -136,6 +138,9 @@ func TestFillGaps(t *testing.T) {
 			s := monthly(t, func(s *Set) { s.FillGaps, s.Ahead = true, 0 })
 			if test.keep != "" {
 				keep(test.keep, Drop)(&s)
+			}
+			if !test.past.IsZero() {
+				s.Window.Past = test.past
 			}
 			snap := empty()
 			for i, text := range test.existing {

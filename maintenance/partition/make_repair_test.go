@@ -224,3 +224,27 @@ func cmpOr(a, b string) string {
 	}
 	return b
 }
+
+// TestViolatingTableIsNotTouched: it lacks a grant and an index, and keeps
+// lacking them until a person has looked at its rows.
+func TestViolatingTableIsNotTouched(t *testing.T) {
+	t.Parallel()
+	s := monthly(t)
+	all := months(t, s, "2018-10", "2019-01")
+	all[0].Properties = nil
+	all[0].Violation = &Violation{Rows: 1}
+	expect(t, Make(s, settled(t, s, all...)), `rows outside bounds: e_2018_10 (stops table)`)
+}
+
+// TestMissingExclusionConstraint is told, since it cannot be built while rows come in.
+func TestMissingExclusionConstraint(t *testing.T) {
+	t.Parallel()
+	s := monthly(t)
+	snap := settled(t, s, months(t, s, "2018-11", "2019-01")...)
+	snap.Parent.Properties = append(snap.Parent.Properties, Property{Kind: PropIndex, Name: "EXCLUDE USING gist (r WITH &&)", Value: exclusion})
+	snap.Partitions = snap.Partitions[:1]
+	snap.Partitions = append(snap.Partitions, made(s, snap.Parent, month(t, "2018-12").Bounds(), Name{"app", "e_2018_12"}),
+		made(s, snap.Parent, month(t, "2019-01").Bounds(), Name{"app", "e_2019_01"}))
+	settle(s, &snap)
+	expect(t, Make(s, snap), `unsupported: e_2018_11 (stops none)`)
+}

@@ -38,8 +38,9 @@ const (
 //	check             Name the constraint, Value its definition
 //	index             Name the definition without name and table, such as
 //	                  "USING btree (a)", prefixed by "UNIQUE " where it is;
-//	                  Value "", "unique constraint" or "primary key", which
-//	                  suffixes say deferrable
+//	                  Value "", "unique constraint" or "primary key", with
+//	                  " deferrable" behind where it is; for an exclusion
+//	                  constraint Name its definition, Value "exclude"
 //	replica identity  Name empty, Value "default", "full", "nothing" or
 //	                  "index " and that index's Name
 //	row security      Name empty, Value "off", "on" or "forced"
@@ -54,6 +55,9 @@ type Property struct {
 	Name  string
 	Value string
 }
+
+// exclusion is the Value of an exclusion constraint.
+const exclusion = "exclude"
 
 // Change is one difference between a parent's property and a partition's.
 type Change struct {
