@@ -21,6 +21,7 @@ func TestPrivileges(t *testing.T) {
 	owner, app, reader, keeper, stranger := s.db.Role(t, "owner"), s.db.Role(t, "app"), s.db.Role(t, "reader"), s.db.Role(t, "keeper"), s.db.Role(t, "stranger")
 	s.section("setup.sql", fmt.Sprintf(`
 		GRANT %[1]s TO %[4]s;
+		REVOKE CREATE ON SCHEMA public FROM PUBLIC; -- As it is from PostgreSQL 15 on.
 		GRANT USAGE, CREATE ON SCHEMA public TO %[1]s;
 		GRANT USAGE ON SCHEMA public TO %[2]s, %[3]s, %[4]s, %[5]s;
 		SET ROLE %[1]s;

@@ -2,6 +2,7 @@ package maintenance_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/tools/txtar"
 
 	"github.com/partitiond/partitiond/maintenance"
@@ -31,9 +33,13 @@ import (
 //	pass        one pass; its status, then what it did, as in plan, with
 //	            "failed verb table" for what failed
 //	query NAME  a query, whose result the section "result" after it has
+//	notices     the notices and warnings that the last *.sql has brought
+//	tag         the command tag that it ended with
+//	fails NAME  SQL that has to fail; "result" has the SQLSTATE and the message
 //
 // The texts are templates: {{month 1 "2006_01"}} is the first day of next month
-// by the server's clock, {{sql "seed.sql"}} a text of the sql package, {{archive}} a directory, {{role "x"}} a role's name.
+// by the server's clock, {{period "1 day" "Europe/Berlin" 1 "2006-01-02"}} the
+// beginning of tomorrow in that zone, {{sql "seed.sql"}} a text of the sql package, {{archive}} a directory, {{role "x"}} a role's name.
 // Every scenario ends by looking again: the plan is empty, unless the last
 // section is "left" and has what it holds.
 func TestScenarios(t *testing.T) {
@@ -58,6 +64,9 @@ type scenario struct {
 	archive string
 	roles   map[string]string
 	query   string
+	notices []string
+	tag     string
+	failure string
 }
 
 func runScenario(t *testing.T, file string) {
@@ -82,7 +91,16 @@ func runScenario(t *testing.T, file string) {
 
 func newScenario(t *testing.T) *scenario {
 	db := pgtest.New(t)
-	s := &scenario{t: t, db: db, conn: db.Conn(t), archive: t.TempDir(), roles: map[string]string{}}
+	s := &scenario{t: t, db: db, archive: t.TempDir(), roles: map[string]string{}}
+	listening, err := pgx.ParseConfig(db.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listening.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { s.notices = append(s.notices, n.Severity+": "+n.Message) }
+	if s.conn, err = pgx.ConnectConfig(t.Context(), listening); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.conn.Close(context.Background()) })
 	s.m = &maintenance.Maintainer{
 		Connect:  func(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, db.URL) },
 		Log:      slog.New(slog.NewTextHandler(t.Output(), nil)),
@@ -101,7 +119,25 @@ func (s *scenario) template(text string) *template.Template {
 		"month": func(n int, layout string) string {
 			return time.Date(now.Year(), now.Month()+time.Month(n), 1, 0, 0, 0, 0, time.UTC).Format(layout)
 		},
-		"sql":     sql.Text,
+		"period": func(interval, zone string, n int, layout string) string {
+			iv, err := partition.ParseInterval(interval)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			loc, err := time.LoadLocation(zone)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			p := iv.PeriodOf(now, loc)
+			for range n {
+				p = iv.Next(p, loc)
+			}
+			for range -n {
+				p = iv.PeriodOf(p.From.Add(-1), loc)
+			}
+			return p.From.In(loc).Format(layout)
+		},
+		"sql": sql.Text,
 		"archive": func() string { return s.archive },
 		"role": func(name string) string {
 			if s.roles[name] == "" {
@@ -127,8 +163,13 @@ func (s *scenario) section(name, text string) {
 			s.sets = append(s.sets, set.Set)
 		}
 	case strings.HasSuffix(name, ".sql"):
-		if _, err := s.conn.Exec(t.Context(), text); err != nil {
+		s.notices = nil
+		results, err := s.conn.PgConn().Exec(t.Context(), text).ReadAll()
+		if err != nil {
 			t.Fatalf("%s: %v", name, err)
+		}
+		if len(results) > 0 {
+			s.tag = results[len(results)-1].CommandTag.String()
 		}
 	case verb == "plan" || verb == "left":
 		s.compare(name, text, s.planned())
@@ -138,6 +179,20 @@ func (s *scenario) section(name, text string) {
 			t.Fatalf("pass: %v", err)
 		}
 		s.compare(name, text, passed(report))
+	case verb == "notices":
+		s.compare(name, text, strings.Join(s.notices, "\n"))
+	case verb == "tag":
+		s.compare(name, text, s.tag)
+	case verb == "fails":
+		_, err := s.conn.PgConn().Exec(t.Context(), text).ReadAll()
+		var pgErr *pgconn.PgError
+		if !errors.As(err, &pgErr) {
+			t.Fatalf("%s: got %v, want the server's error", name, err)
+		}
+		s.failure = pgErr.Code + " " + pgErr.Message
+	case verb == "result" && s.failure != "":
+		s.compare(name, text, s.failure)
+		s.failure = ""
 	case verb == "query":
 		s.query = text
 	case verb == "result":

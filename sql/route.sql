@@ -2,11 +2,13 @@
 The three functions that route the rows of one set, as a template for Go's
 text/template. Between the doubled braces stand names and constants that are
 quoted already, and the branches; all else is what the server gets. To read it
-with a set's names filled in, see partitiond run --dry-run, or \sf in psql.
+with a set's names filled in, see partitiond --run-now --dry-run, or \sf in psql.
 
   F           the trigger function: "row"
   F_create    finds or makes the partition for one value of the key: "create"
-  F_fits      whether a partition takes the parent's rows as they are: "fits"
+  F_fits      whether a partition takes the parent's rows by position, or, given
+              columns, whether the parent has just these, of which just those
+              that are written are not generated: "fits"
 
 How a row finds its way:
 
@@ -20,9 +22,10 @@ How a row finds its way:
 2. F_fits is declared IMMUTABLE though it reads catalogs. On purpose: the planner
    calls it once for each plan and puts in the answer, and a plan is made anew
    when one of the tables changes that it has as constants (PostgreSQL
-   documentation, 38.7 Function Volatility Categories, and PREPARE). So NEW.* may
-   be inserted by position, which follows columns that are added, renamed and
-   dropped later.
+   documentation, 38.7 Function Volatility Categories, and PREPARE). The nearest
+   periods' rows are written column by column, which takes the least time, as long
+   as the columns are what they were. NEW.* by position follows columns that are
+   added, renamed and dropped later.
 3. Otherwise F_create answers with the partition, found by its CHECK and not by
    its name, and the row goes there column by column. Where it has no answer
    (the date is out of all reason, the name is taken) the row stays in the
@@ -41,14 +44,13 @@ BEGIN
     'SELECT ARRAY(SELECT json_object_keys(row_to_json(p))), ARRAY(SELECT json_object_keys(row_to_json(c)))
        FROM (SELECT (NULL::%1$s).*) AS p, (SELECT (NULL::%2$s).*) AS c, (SELECT (NULL::%2$s)::%1$s) AS heir',
     parent, child) INTO parent_columns, child_columns;
-  IF written IS NULL THEN
+  IF columns IS NULL THEN
     RETURN child_columns[1:cardinality(parent_columns)] = parent_columns;
   END IF;
-  -- With generated columns in the parent the others are written by their names.
-  RETURN written = ARRAY(
+  RETURN columns = parent_columns AND (written IS NULL OR written = ARRAY(
     SELECT a.attname::text FROM pg_attribute AS a
      WHERE a.attrelid = parent AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
-     ORDER BY a.attnum);
+     ORDER BY a.attnum));
 EXCEPTION WHEN syntax_error_or_access_rule_violation THEN
   RETURN false;
 END
@@ -265,65 +267,87 @@ BEGIN
 END
 {{end}}
 
-{{define "leaf"}}
+{{define "insert"}}
 IF pg_catalog.current_setting({{.Held}}, true) = 'held' THEN
+{{- with .ByName}}
   IF {{.Fits}} THEN
-    INSERT INTO {{.Table}}{{.Set.Columns}} VALUES ({{.Set.Values}});
+    INSERT INTO {{$.Table}} ({{.Columns}}) VALUES ({{.Values}});
     EXIT routed;
   END IF;
-ELSE
-  BEGIN
-    INSERT INTO {{.Table}}{{.Set.Columns}} SELECT {{.Set.Values}} WHERE false; -- locks it
-    fits := {{.Fits}};
-    IF fits THEN
-      PERFORM pg_catalog.set_config({{.Held}}, 'held', true);
-    END IF;
-  EXCEPTION WHEN syntax_error_or_access_rule_violation OR invalid_schema_name OR object_not_in_prerequisite_state THEN
-    fits := false;
-  END;
-  IF fits THEN
-    INSERT INTO {{.Table}}{{.Set.Columns}} VALUES ({{.Set.Values}});
+{{- end}}
+{{- if not .OnlyByName}}
+  IF {{.Fits}} THEN
+    INSERT INTO {{.Table}} VALUES (NEW.*);
     EXIT routed;
   END IF;
+{{- end}}
+  EXIT branches;
 END IF;
+{{end}}
+
+{{define "lock"}}
+{{- if .OnlyByName}}
+INSERT INTO {{.Table}} ({{.ByName.Columns}}) SELECT {{.ByName.Values}} WHERE false;
+IF {{.ByName.Fits}} THEN
+{{- else}}
+INSERT INTO {{.Table}} SELECT NEW.* WHERE false;
+IF {{.Fits}} THEN
+{{- end}}
+  PERFORM pg_catalog.set_config({{.Held}}, 'held', true);
+  CONTINUE branches;
+END IF;
+{{end}}
+
+{{define "branches"}}
+{{- range $i, $branch := .Near}}
+{{if $i}}ELSIF{{else}}IF{{end}} {{.Condition}} THEN
+{{indent (include $.Leaf .)}}
+{{- end}}
+{{- if .Near}}
+ELSE
+{{indent (include "tree" .)}}
+END IF;
+{{- else}}
+{{include "tree" .}}
+{{- end}}
 {{end}}
 
 {{define "tree"}}
+{{- with .Tree}}
 {{- if .Branch -}}
 IF {{.Branch.Condition}} THEN
-{{indent (include "leaf" .Branch)}}
+{{indent (include $.Leaf .Branch)}}
+ELSE
+  EXIT branches;
 END IF;
 {{- else -}}
-IF {{.Key}} < {{.Middle}} THEN
-{{indent (include "tree" .Left)}}
+IF {{$.Key}} < {{.Middle}} THEN
+{{indent (include "tree" ($.Under .Left))}}
 ELSE
-{{indent (include "tree" .Right)}}
+{{indent (include "tree" ($.Under .Right))}}
 END IF;
-{{- end -}}
-{{end}}
+{{- end}}
+{{- else -}}
+EXIT branches;
+{{- end}}
+{{- end}}
 
 {{define "row"}}
-DECLARE
-  fits pg_catalog.bool;
-  note pg_catalog.text;
-  noted pg_catalog.text[];
-  child pg_catalog.regclass;
-  names pg_catalog.text;
-  vals pg_catalog.text;
 BEGIN
 <<routed>>
 BEGIN
-{{- range $i, $branch := .Near}}
-  {{if $i}}ELSIF{{else}}IF{{end}} {{.Condition}} THEN
-{{indent (indent (include "leaf" .))}}
-{{- end}}
-{{- if .Near}}{{if .Tree}}
-  ELSE
-{{indent (indent (include "tree" .Tree))}}{{end}}
-  END IF;
-{{- else if .Tree}}
-{{indent (include "tree" .Tree)}}
-{{- end}}
+  <<branches>>
+  LOOP
+{{indent (indent (include "branches" (.With "insert")))}}
+
+    -- This transaction has not locked the row's table yet. It does, and tries again.
+    BEGIN
+{{indent (indent (indent (include "branches" (.With "lock"))))}}
+    EXCEPTION WHEN syntax_error_or_access_rule_violation OR invalid_schema_name OR object_not_in_prerequisite_state THEN
+      EXIT branches;
+    END;
+    EXIT branches;
+  END LOOP;
 
   -- No branch took the row.
   IF {{.Key}} IS NULL THEN
@@ -332,44 +356,53 @@ BEGIN
         HINT = 'The column decides which partition a row goes to: give it a value, or a default.';
   END IF;
 
-  -- What this transaction has looked up it has locked, so that still holds. Some
-  -- notes do for all periods: which one it is about, a note says itself.
-  note := {{.NotePrefix}} || coalesce(pg_catalog.hashtext(pg_catalog.to_char({{.Key}}, {{.NoteFormat}})) & 63, 64);
-  noted := pg_catalog.string_to_array(pg_catalog.current_setting(note, true), '|');
-  IF noted[1] <> '' AND {{.Key}} >= noted[2]::{{.KeyType}} AND {{.Key}} < noted[3]::{{.KeyType}} THEN
-    SELECT i.inhrelid INTO child FROM pg_catalog.pg_inherits AS i
-     WHERE i.inhrelid = noted[1]::pg_catalog.oid AND i.inhparent = TG_RELID;
-  END IF;
-  IF child IS NULL THEN
-    child := {{.Create}}({{.Key}});
-    IF child IS NULL THEN
-      RETURN NEW;
+  DECLARE
+    note pg_catalog.text;
+    noted pg_catalog.text[];
+    child pg_catalog.regclass;
+    names pg_catalog.text;
+    vals pg_catalog.text;
+  BEGIN
+    -- What this transaction has looked up it has locked, so that still holds. Some
+    -- notes do for all periods: which one it is about, a note says itself.
+    note := {{.NotePrefix}} || coalesce(pg_catalog.hashtext(pg_catalog.to_char({{.Key}}, {{.NoteFormat}})) & 63, 64);
+    noted := pg_catalog.string_to_array(pg_catalog.current_setting(note, true), '|');
+    IF noted[1] <> '' AND {{.Key}} >= noted[2]::{{.KeyType}} AND {{.Key}} < noted[3]::{{.KeyType}} THEN
+      SELECT i.inhrelid INTO child FROM pg_catalog.pg_inherits AS i
+       WHERE i.inhrelid = noted[1]::pg_catalog.oid AND i.inhparent = TG_RELID;
     END IF;
-    PERFORM pg_catalog.set_config(note, pg_catalog.current_setting({{.Found}}, true), true);
-  END IF;
-  -- By name, since the order may differ. A column that the role may not write has
-  -- its default, here as in the parent.
-  SELECT pg_catalog.string_agg(pg_catalog.quote_ident(a.attname), ', '),
-         pg_catalog.string_agg('($1).' || pg_catalog.quote_ident(a.attname), ', ')
-    INTO names, vals
-    FROM pg_catalog.pg_attribute AS a
-   WHERE a.attrelid = TG_RELID AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
-     AND (NOT a.atthasdef OR pg_catalog.has_column_privilege(TG_RELID, a.attnum, 'INSERT'));
-  EXECUTE pg_catalog.format('INSERT INTO %s (%s) VALUES (%s)', child, names, vals) USING NEW;
+    IF child IS NULL THEN
+      child := {{.Create}}({{.Key}});
+      IF child IS NULL THEN
+        RETURN NEW;
+      END IF;
+      PERFORM pg_catalog.set_config(note, pg_catalog.current_setting({{.Found}}, true), true);
+    END IF;
+    -- By name, since the order may differ. A column that the role may not write has
+    -- its default, here as in the parent.
+    SELECT pg_catalog.string_agg(pg_catalog.quote_ident(a.attname), ', '),
+           pg_catalog.string_agg('($1).' || pg_catalog.quote_ident(a.attname), ', ')
+      INTO names, vals
+      FROM pg_catalog.pg_attribute AS a
+     WHERE a.attrelid = TG_RELID AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+       AND (NOT a.atthasdef OR pg_catalog.has_column_privilege(TG_RELID, a.attnum, 'INSERT'));
+    EXECUTE pg_catalog.format('INSERT INTO %s (%s) VALUES (%s)', child, names, vals) USING NEW;
+  END;
 END routed;
 RETURN NULL;
 END
 {{end}}
 
 {{define "functions" -}}
-CREATE OR REPLACE FUNCTION {{.Fits}}(child pg_catalog.regclass, parent pg_catalog.regclass, written pg_catalog.text[])
+CREATE OR REPLACE FUNCTION {{.Fits}}(child pg_catalog.regclass, parent pg_catalog.regclass,
+    columns pg_catalog.text[], written pg_catalog.text[])
   RETURNS pg_catalog.bool LANGUAGE plpgsql IMMUTABLE
   SET search_path = pg_catalog, pg_temp
   AS {{quoted . "fits"}}
 {{statement}}
-GRANT EXECUTE ON FUNCTION {{.Fits}}(pg_catalog.regclass, pg_catalog.regclass, pg_catalog.text[]) TO PUBLIC
+GRANT EXECUTE ON FUNCTION {{.Fits}}(pg_catalog.regclass, pg_catalog.regclass, pg_catalog.text[], pg_catalog.text[]) TO PUBLIC
 {{statement}}
-COMMENT ON FUNCTION {{.Fits}}(pg_catalog.regclass, pg_catalog.regclass, pg_catalog.text[]) IS {{.FitsComment}}
+COMMENT ON FUNCTION {{.Fits}}(pg_catalog.regclass, pg_catalog.regclass, pg_catalog.text[], pg_catalog.text[]) IS {{.FitsComment}}
 {{statement}}
 CREATE OR REPLACE FUNCTION {{.Create}}(moment {{.KeyType}})
   RETURNS pg_catalog.regclass LANGUAGE plpgsql VOLATILE SECURITY DEFINER

@@ -48,7 +48,7 @@ func (s *Session) apply(ctx context.Context, set partition.Set, snap partition.S
 		if a.Route, err = s.existingBranches(ctx, snap, a.Route); err != nil {
 			return err
 		}
-		if err := s.ownRoutingFunction(ctx, set, snap); err != nil {
+		if err := s.ownRoutingFunctions(ctx, set, snap); err != nil {
 			return err
 		}
 	case partition.Sweep:
@@ -64,8 +64,8 @@ func (s *Session) apply(ctx context.Context, set partition.Set, snap partition.S
 	}
 	for _, step := range Render(set, snap, a) {
 		if err := s.runStep(ctx, set, snap, step, out); err != nil {
-			if a.Kind == partition.Constrain && a.Exists == partition.ConstraintAbsent && isCheckViolation(err) {
-				return errors.Join(err, s.undoConstrain(ctx, set, snap, a, out))
+			if name := interimConstraint(a); name != "" && isCheckViolation(err) {
+				return errors.Join(err, s.dropConstraint(ctx, set, snap, a, name, out))
 			}
 			return err
 		}
@@ -78,11 +78,23 @@ func isCheckViolation(err error) bool {
 	return errors.As(err, &pgErr) && pgErr.Code == "23514"
 }
 
-// undoConstrain takes a CHECK back that the rows turned out to violate: left
+// interimConstraint names the CHECK that the action adds NOT VALID before it has
+// looked at the rows.
+func interimConstraint(a partition.Action) string {
+	switch {
+	case a.Kind == partition.Constrain && a.Exists == partition.ConstraintAbsent:
+		return a.Constraint
+	case a.Kind == partition.Align:
+		return notNullInterim
+	}
+	return ""
+}
+
+// dropConstraint takes a CHECK back that the rows turned out to violate: left
 // behind NOT VALID it would refuse updates of those rows.
-func (s *Session) undoConstrain(ctx context.Context, set partition.Set, snap partition.Snapshot, a partition.Action, out *Outcome) error {
+func (s *Session) dropConstraint(ctx context.Context, set partition.Set, snap partition.Snapshot, a partition.Action, name string, out *Outcome) error {
 	step := Render(set, snap, a)[0]
-	step.Statements = []Statement{{SQL: fmt.Sprintf("ALTER TABLE %s DROP CONSTRAINT %s", quoteName(a.Table), quoteIdent(a.Constraint))}}
+	step.Statements = []Statement{{SQL: fmt.Sprintf("ALTER TABLE %s DROP CONSTRAINT IF EXISTS %s", quoteName(a.Table), quoteIdent(name))}}
 	return s.runStep(ctx, set, snap, step, out)
 }
 
@@ -106,21 +118,25 @@ func (s *Session) existingBranches(ctx context.Context, snap partition.Snapshot,
 	return &kept, nil
 }
 
-// ownRoutingFunction gives an adopted routing function to the parent's owner,
-// who has to be able to replace it.
-func (s *Session) ownRoutingFunction(ctx context.Context, set partition.Set, snap partition.Snapshot) error {
-	var owner string
-	err := s.conn.QueryRow(ctx, `SELECT pg_get_userbyid(p.proowner) FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-		WHERE n.nspname = $1 AND p.proname = $2 AND p.pronargs = 0`, set.Function.Schema, set.Function.Local).Scan(&owner)
-	if errors.Is(err, pgx.ErrNoRows) || err == nil && owner == snap.Parent.Owner {
-		return nil
-	}
+// ownRoutingFunctions gives routing functions that are there already, adopted or
+// made for another owner, to the parent's owner, who has to be able to replace them.
+func (s *Session) ownRoutingFunctions(ctx context.Context, set partition.Set, snap partition.Snapshot) error {
+	names := routeNames(set.Function)
+	rows, err := s.conn.Query(ctx, `SELECT p.oid::regprocedure::text FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+		WHERE n.nspname = $1 AND pg_get_userbyid(p.proowner) <> $2
+		  AND (p.proname = $3 AND p.pronargs = 0 OR p.proname = ANY ($4) AND p.prosrc LIKE '%-- partitiond route %')`,
+		set.Function.Schema, snap.Parent.Owner, names[0].Local, []string{names[1].Local, names[2].Local})
 	if err != nil {
-		return fmt.Errorf("look up the routing function's owner: %w", err)
+		return fmt.Errorf("look up the routing functions' owners: %w", err)
 	}
-	_, err = s.conn.Exec(ctx, fmt.Sprintf("ALTER FUNCTION %s() OWNER TO %s", quoteName(set.Function), quoteIdent(snap.Parent.Owner)))
+	signatures, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
-		return fmt.Errorf("give the routing function to the parent's owner: %w", err)
+		return fmt.Errorf("look up the routing functions' owners: %w", err)
+	}
+	for _, signature := range signatures {
+		if _, err := s.conn.Exec(ctx, fmt.Sprintf("ALTER FUNCTION %s OWNER TO %s", signature, quoteIdent(snap.Parent.Owner))); err != nil {
+			return fmt.Errorf("give the function %s to the parent's owner: %w", signature, err)
+		}
 	}
 	return nil
 }

@@ -84,22 +84,32 @@ func (c comparison) bounds(value partition.Edge) (partition.Bounds, bool) {
 	return b, true
 }
 
-// bounds returns what the CHECK allows, whether it says anything of the key's
-// bounds, and whether its plain comparisons alone say as much.
-func (r checkRange) bounds(values map[literal]partition.Edge) (b partition.Bounds, readable, plain bool) {
-	b = partition.Everywhere
+// checkBounds is what a CHECK says of the key's bounds.
+type checkBounds struct {
+	// Bounds are Everywhere where it says nothing of them.
+	partition.Bounds
+	// plain tells whether its plain comparisons alone say as much.
+	plain bool
+	// whole tells whether the bounds say all that its comparisons say.
+	whole bool
+}
+
+// bounds returns what the CHECK allows, given the values of its constants.
+func (r checkRange) bounds(values map[literal]partition.Edge) checkBounds {
+	out := checkBounds{Bounds: partition.Everywhere, whole: true}
 	byPlain := partition.Everywhere
 	for _, c := range r.comparisons {
 		value, known := values[c.value]
 		one, ok := c.bounds(value)
 		if !known || !ok {
+			out.whole = false
 			continue
 		}
-		b = b.Intersect(one)
+		out.Bounds = out.Intersect(one)
 		if c.plain {
 			byPlain = byPlain.Intersect(one)
 		}
 	}
-	readable = !b.Equal(partition.Everywhere)
-	return b, readable, readable && byPlain.Equal(b)
+	out.plain = byPlain.Equal(out.Bounds) && !out.Equal(partition.Everywhere)
+	return out
 }

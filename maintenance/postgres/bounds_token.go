@@ -26,9 +26,10 @@ type token struct {
 func (t token) is(kind tokenKind, text string) bool { return t.kind == kind && t.text == text }
 
 // isName tells whether the token is the identifier, quoted or not: PostgreSQL
-// quotes what it prints only where it has to.
+// quotes what it prints only where it has to, as for capital letters. A word with
+// such is no identifier: CURRENT_DATE is a function.
 func (t token) isName(name string) bool {
-	return (t.kind == tokenWord || t.kind == tokenQuoted) && t.text == name
+	return t.text == name && (t.kind == tokenQuoted || t.kind == tokenWord && strings.ToLower(name) == name)
 }
 
 const operatorChars = "+-*/<>=~!@#%^&|`?"

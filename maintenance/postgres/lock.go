@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -82,4 +83,32 @@ func (l *PassLock) stillHeld(ctx context.Context, tx pgx.Tx, set partition.Set) 
 		return errLockLost
 	}
 	return nil
+}
+
+// upgradePause is how long an upgrade waits before it tries again.
+const upgradePause = 10 * time.Millisecond
+
+// upgrade takes a stronger lock on a table than the transaction holds already.
+// It tries, and never queues: somebody who has read the table in his
+// transaction, and now waits to write to it because of the weaker lock, would wait
+// for the upgrade and the upgrade for him, and the server ends whoever
+// completes that circle, at once and without regard to deadlock_timeout.
+func upgrade(ctx context.Context, tx pgx.Tx, limit time.Duration, lock string) error {
+	for until := time.Now().Add(limit); ; {
+		err := pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, lock+" NOWAIT")
+			return err
+		})
+		if err == nil {
+			return nil
+		}
+		if !retryable(err) || !time.Now().Before(until) {
+			return fmt.Errorf("run %s NOWAIT: %w", lock, err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(upgradePause):
+		}
+	}
 }

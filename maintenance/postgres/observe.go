@@ -83,8 +83,14 @@ func Observe(ctx context.Context, conn *pgx.Conn, sets []partition.Set) ([]parti
 // ofOneSet tells whether an error may come from one set's tables alone: the
 // server answered it and still listens.
 func ofOneSet(conn *pgx.Conn, err error) bool {
+	if conn.IsClosed() {
+		return false
+	}
+	if errors.Is(err, errVanished) {
+		return true
+	}
 	var pgErr *pgconn.PgError
-	return errors.As(err, &pgErr) && !conn.IsClosed() && pgErr.Code[:2] != "57" && pgErr.Code[:2] != "53"
+	return errors.As(err, &pgErr) && !strings.HasPrefix(pgErr.Code, "57") && !strings.HasPrefix(pgErr.Code, "53")
 }
 
 // meanwhile tells whether an error may come from a table that was dropped
@@ -92,7 +98,7 @@ func ofOneSet(conn *pgx.Conn, err error) bool {
 // the transaction sees them.
 func meanwhile(err error) bool {
 	var pgErr *pgconn.PgError
-	return errors.As(err, &pgErr) && (pgErr.Code == "XX000" || strings.HasPrefix(pgErr.Code, "42"))
+	return errors.Is(err, errVanished) || errors.As(err, &pgErr) && (pgErr.Code == "XX000" || strings.HasPrefix(pgErr.Code, "42"))
 }
 
 // observation is the state of one look at a number of sets.
@@ -106,9 +112,11 @@ type observation struct {
 	// tables are parents and partitions by their OID, order is that in which they were found.
 	tables map[uint32]*table
 	order  []*table
-	// parents are nil where there is none; family are the partitions, in their order.
+	// parents are nil where there is none; family are the partitions, in their
+	// order; setsOf are the sets that a table is the parent of.
 	parents []*parent
 	family  [][]*table
+	setsOf  map[uint32][]int
 	// snaps are the result.
 	snaps []partition.Snapshot
 	// values are what the constants of CHECKs mean.
@@ -119,16 +127,34 @@ type observation struct {
 	routines map[int64][]routine
 	// indexKinds are all indexes that are alike.
 	indexKinds map[indexKind]*indexKindInfo
+	// vanished tells that something could not be deparsed any more.
+	vanished bool
+}
+
+// errVanished says that something which the transaction sees was dropped before
+// it could be deparsed. What is missing then must not be taken for missing from
+// the tables.
+var errVanished = errors.New("a table or an index was dropped while it was looked at")
+
+// run makes one round trip of the catalogs.
+func (o *observation) run(ctx context.Context, b *batch) error {
+	if err := b.run(ctx, o.conn, o.pool); err != nil {
+		return err
+	}
+	if o.vanished {
+		return errVanished
+	}
+	return nil
 }
 
 func observeTogether(ctx context.Context, conn *pgx.Conn, sets []partition.Set) (snaps []partition.Snapshot, err error) {
-	o := &observation{conn: conn, sets: sets, pool: texts{}, tables: map[uint32]*table{},
+	o := &observation{conn: conn, sets: sets, pool: texts{}, tables: map[uint32]*table{}, setsOf: map[uint32][]int{},
 		parents: make([]*parent, len(sets)), family: make([][]*table, len(sets)), snaps: make([]partition.Snapshot, len(sets)),
 		values: map[literal]partition.Edge{}, routines: map[int64][]routine{}, indexKinds: map[indexKind]*indexKindInfo{}}
 	defer func() {
-		if err != nil && !conn.IsClosed() {
+		if err != nil && !conn.IsClosed() && conn.PgConn().TxStatus() != 'I' {
 			// Not with the caller's context: it may be what ended the transaction.
-			_, _ = conn.Exec(context.WithoutCancel(ctx), "ROLLBACK")
+			_, _ = conn.PgConn().Exec(context.WithoutCancel(ctx), "ROLLBACK").ReadAll()
 		}
 	}()
 	if err := o.findTables(ctx); err != nil {
@@ -172,7 +198,7 @@ func (o *observation) findTables(ctx context.Context) error {
 	b.add("attributes", o.addColumn, wanted...)
 	b.add("clock", func(r *row) { last = r.time(0) })
 	sent := time.Now()
-	if err := b.run(ctx, o.conn, o.pool); err != nil {
+	if err := o.run(ctx, &b); err != nil {
 		return err
 	}
 	received := time.Now()
@@ -201,9 +227,20 @@ func (o *observation) readDefinitions(ctx context.Context) error {
 	}
 	var b batch
 	b.add("literals", func(r *row) { o.values[literals[r.int(0)]] = r.edge(1) }, textArray(lTexts), textArray(lTypes))
-	b.add("index_definitions", func(r *row) { byOID[r.oid(0)].definition = r.text(1) }, oidArray(representatives))
+	b.add("index_definitions", func(r *row) {
+		byOID[r.oid(0)].definition = r.text(1)
+		o.vanished = o.vanished || r.flag(2)
+	}, oidArray(representatives))
 	b.addText("commit", "COMMIT", nil)
-	return b.run(ctx, o.conn, o.pool)
+	if err := o.run(ctx, &b); err != nil {
+		return err
+	}
+	for oid, kind := range byOID {
+		if kind.definition == "" {
+			return fmt.Errorf("the definition of index %d is not what it was expected to be", oid)
+		}
+	}
+	return nil
 }
 
 // edge reads a number of seconds since 1970, as extract(epoch) gives it: exact

@@ -3,6 +3,7 @@ package postgres
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/partitiond/partitiond/maintenance/partition"
 )
@@ -20,19 +21,24 @@ func (o *observation) assemble() {
 			continue
 		}
 		seen := p.seen
-		seen.Properties = p.properties
+		seen.Properties = slices.Clip(p.properties)
+		for _, check := range p.checks {
+			if check.inherits {
+				seen.Properties = append(seen.Properties, partition.Property{Kind: partition.PropCheck, Name: check.name, Value: check.definition})
+			}
+		}
 		o.classify(&seen.Routing, i, p)
 		snap.Parent = &seen
 		if seen.Key == "" {
 			continue
 		}
 		columns := p.live()
-		hasRows := p.hasPages
+		hasRows := p.mayHaveRows()
 		for j, t := range o.family[i] {
 			c := o.partition(i, j, t, p)
 			c.SameShape = t.sameShape(columns)
 			snap.Partitions = append(snap.Partitions, c)
-			hasRows = hasRows || t.pages > 0 || t.rows > 0
+			hasRows = hasRows || t.mayHaveRows()
 		}
 		// ANALYZE of a set without rows leaves no statistics, only the mark that
 		// the parent was looked at: reltuples, which is -1 before.
@@ -49,24 +55,36 @@ func (o *observation) finish(t *table) {
 		if x.identity && t.identity == 'i' {
 			identity = "index " + definition
 		}
-		if x.valid && definition != "" {
+		if x.valid {
 			t.properties = append(t.properties, partition.Property{Kind: partition.PropIndex, Name: definition, Value: x.constraint})
 		}
 	}
 	if identity != "" {
 		t.properties = append(t.properties, partition.Property{Kind: partition.PropReplicaIdentity, Value: identity})
 	}
+	// Of indexes that are alike, the first stands for all: a primary key's, or
+	// another constraint's if there is one.
+	rank := func(p partition.Property) int {
+		switch {
+		case strings.HasPrefix(p.Value, constraintKinds["p"]):
+			return 0
+		case p.Value != "":
+			return 1
+		}
+		return 2
+	}
 	slices.SortFunc(t.properties, func(a, b partition.Property) int {
-		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Value, b.Value))
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name), cmp.Compare(rank(a), rank(b)))
 	})
+	t.properties = slices.CompactFunc(t.properties, func(a, b partition.Property) bool { return a.Kind == b.Kind && a.Name == b.Name })
 }
 
 // partition makes what the planner sees of the j-th partition of the i-th set.
 func (o *observation) partition(i, j int, t *table, p *parent) partition.Partition {
-	c := partition.Partition{OID: t.oid, Name: t.name, Properties: t.properties, OwnTriggers: t.triggers,
+	c := partition.Partition{OID: t.oid, Name: t.name, Properties: slices.Clip(t.properties), OwnTriggers: t.triggers,
 		Foreign: t.kind == 'f', Rows: t.rows, Bytes: t.pages * o.blockSize}
 	for _, x := range t.indexes {
-		if definition := o.indexKinds[x.kind].definition; !x.valid && definition != "" {
+		if definition := o.indexKinds[x.kind].definition; !x.valid {
 			if c.InvalidIndexes == nil {
 				c.InvalidIndexes = map[string][]string{}
 			}
@@ -78,51 +96,87 @@ func (o *observation) partition(i, j int, t *table, p *parent) partition.Partiti
 			c.Dependents = append(c.Dependents, d.text)
 		}
 	}
+	o.bound(&c, o.sets[i].Key, t, p, o.reads[i][j])
+	return c
+}
+
+// bound settles what a partition's CHECKs say of its bounds. One that it has
+// from the parent holds for all partitions and so tells none from another: it
+// only narrows what others say.
+func (o *observation) bound(c *partition.Partition, key string, t *table, p *parent, reads []checkRange) {
 	proved, claimed := partition.Everywhere, partition.Everywhere
-	for k, read := range o.reads[i][j] {
-		b, readable, plain := read.bounds(o.values)
+	own, ownProof := false, false
+	for k, raw := range t.checks {
+		b := reads[k].bounds(o.values)
+		readable := raw.enforced && !b.Equal(partition.Everywhere)
+		fromParent := raw.inherited && p.hands(raw.name)
+		if !readable || fromParent {
+			c.Properties = append(c.Properties, partition.Property{Kind: partition.PropCheck, Name: raw.name, Value: raw.definition})
+		}
 		if !readable {
 			continue
 		}
-		raw := t.checks[k]
 		c.Checks = append(c.Checks, partition.BoundsCheck{
-			Name: raw.name, Definition: raw.definition, Validated: raw.validated, Plain: plain, Bounds: b,
-			// What says something else besides must not go.
-			Local: raw.local && !read.more && !read.notNull,
+			Name: raw.name, Definition: raw.definition, Validated: raw.validated, Plain: b.plain, Bounds: b.Bounds,
+			Local: raw.local && !raw.inherited && b.whole && !reads[k].saysMore(t, key),
 		})
-		claimed = claimed.Intersect(b)
+		claimed = claimed.Intersect(b.Bounds)
 		if raw.validated {
-			proved = proved.Intersect(b)
+			proved = proved.Intersect(b.Bounds)
 		}
+		own = own || !fromParent
+		ownProof = ownProof || !fromParent && raw.validated
 	}
 	switch {
-	case !proved.Equal(partition.Everywhere):
+	case ownProof && (proved.Finite() || proved.Equal(claimed)):
 		c.Bounds, c.Known = proved, partition.BoundsFromCheck
-	case !claimed.Equal(partition.Everywhere):
+	case own:
 		c.Bounds, c.Known = claimed, partition.BoundsClaimed
 	default:
 		c.Bounds, c.Known = partition.Everywhere, partition.BoundsUnknown
 	}
-	return c
+}
+
+// hands tells whether the parent's children inherit a CHECK of that name.
+func (p *parent) hands(check string) bool {
+	return slices.ContainsFunc(p.checks, func(c rawCheck) bool { return c.inherits && c.name == check })
+}
+
+// saysMore tells whether a table would lose something else with the CHECK.
+func (r checkRange) saysMore(t *table, key string) bool {
+	if r.notNull {
+		if i := t.column(key); i < 0 || !t.columns[i].notNull {
+			return true
+		}
+	}
+	return r.more
 }
 
 // classify tells what the set's functions are.
 func (o *observation) classify(routing *partition.Routing, set int, p *parent) {
 	var sources [3]string
 	var chosen [3]routine
+	route := ""
 	for k := range sources {
 		for _, f := range o.routines[int64(3*set+k)] {
 			if (k == 0) != f.isTrigger {
 				continue // Another function of that name, with arguments.
 			}
-			if state, _ := classifyFunction(f.source); sources[k] == "" || state == partition.FunctionOurs {
+			// Of helpers with one name, the one counts that belongs to the trigger's.
+			state, fingerprint := classifyFunction(f.source)
+			if sources[k] == "" || state == partition.FunctionOurs && fingerprint == route {
 				sources[k], chosen[k] = f.source, f
 			}
 		}
+		if k == 0 {
+			_, route = classifyFunction(sources[0])
+		}
 	}
 	routing.Function, routing.Fingerprint = classifyRouting(sources)
-	// The one that makes partitions acts for its owner, who has to be the parent's.
-	if routing.Function == partition.FunctionOurs && (!chosen[1].definer || chosen[1].owner != p.owner) {
+	// The one that makes partitions acts for its owner, who has to be the parent's,
+	// and must look for nothing where whoever calls it could put something else.
+	create := chosen[1]
+	if routing.Function == partition.FunctionOurs && (!create.definer || !create.searchPath || create.owner != p.owner) {
 		routing.Function, routing.Fingerprint = partition.FunctionAltered, ""
 	}
 }

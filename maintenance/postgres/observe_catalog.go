@@ -2,6 +2,8 @@ package postgres
 
 import (
 	"context"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/partitiond/partitiond/maintenance/partition"
@@ -10,7 +12,12 @@ import (
 // rawCheck is a CHECK constraint as the catalog has it.
 type rawCheck struct {
 	name, definition string
-	validated, local bool
+	// enforced is false where it only documents, as PostgreSQL 18 allows.
+	validated, enforced bool
+	// inherits tells whether the table's own children have it, inherited whether
+	// the table has it from a parent, and local whether it was declared on the
+	// table as well.
+	inherits, inherited, local bool
 }
 
 // rawIndex is an index; its definition is found by its kind.
@@ -40,15 +47,32 @@ type routine struct {
 	source             string
 	definer, isTrigger bool
 	owner              string
+	// searchPath tells whether it has one of its own.
+	searchPath bool
 }
 
 // readCatalog is the second round trip: all that the catalogs have on the tables.
 func (o *observation) readCatalog(ctx context.Context) error {
 	all, alike, children := o.tableOIDs()
+	var withColumnACL, generatedOf, generated []uint32
+	for _, t := range o.order {
+		if slices.ContainsFunc(t.columns, func(c column) bool { return c.acl }) {
+			withColumnACL = append(withColumnACL, t.oid)
+		}
+		for _, c := range t.columns {
+			if c.generated {
+				generatedOf, generated = append(generatedOf, t.oid), append(generated, uint32(c.number))
+			}
+		}
+	}
 	var b batch
 	b.add("checks", func(r *row) {
+		if r.null(2) {
+			o.vanished = true
+		}
 		t := o.tables[r.oid(0)]
-		t.checks = append(t.checks, rawCheck{name: r.text(1), definition: r.text(2), validated: r.flag(3) && r.flag(5), local: r.flag(6) && !r.flag(7)})
+		t.checks = append(t.checks, rawCheck{name: r.text(1), definition: r.text(2), validated: r.flag(3), inherits: !r.flag(4),
+			enforced: r.flag(5), local: r.flag(6), inherited: r.flag(7)})
 	}, oidArray(all), oidArray(alike))
 	b.add("grants", func(r *row) {
 		kind, name := partition.PropGrant, r.text(2)+"\t"+r.text(3)
@@ -60,14 +84,18 @@ func (o *observation) readCatalog(ctx context.Context) error {
 			value = "with grant option"
 		}
 		o.property(r, kind, name, value)
-	}, oidArray(all))
+	}, oidArray(all), oidArray(withColumnACL))
 	b.add("options", func(r *row) {
 		name, value, _ := strings.Cut(r.text(1), "=")
 		o.property(r, partition.PropOption, name, value)
 	}, oidArray(all))
-	b.add("defaults", func(r *row) { o.property(r, partition.PropDefault, r.text(1), r.text(2)) }, oidArray(all))
-	b.add("policies", func(r *row) { o.property(r, partition.PropPolicy, r.text(1), r.text(2)) }, oidArray(all))
-	b.add("publications", func(r *row) { o.property(r, partition.PropPublication, r.text(1), r.text(2)) }, oidArray(all))
+	b.add("defaults", func(r *row) {
+		if c := o.tables[r.oid(0)].numbered(r.int(1)); c != nil {
+			o.property(r, partition.PropDefault, c.name, r.text(2))
+		}
+	}, oidArray(all), oidArray(generatedOf), oidArray(generated))
+	b.add("policies", func(r *row) { o.property(r, partition.PropPolicy, r.text(1), r.text(2)) }, oidArray(all), oidArray(alike))
+	b.add("publications", func(r *row) { o.property(r, partition.PropPublication, r.text(1), r.text(2)) }, oidArray(all), oidArray(alike))
 	b.add("comments", o.addComment, oidArray(all))
 	b.add("indexes", o.addIndex, oidArray(all))
 	b.add("dependents", func(r *row) {
@@ -75,47 +103,56 @@ func (o *observation) readCatalog(ctx context.Context) error {
 		t.dependents = append(t.dependents, dependent{parent: r.oid(1), text: r.text(2)})
 	}, oidArray(children))
 	o.addParentQueries(&b, all)
-	return b.run(ctx, o.conn, o.pool)
+	return o.run(ctx, &b)
 }
 
 // addParentQueries queues what concerns only parents.
 func (o *observation) addParentQueries(b *batch, all []uint32) {
 	var parents, parentOrZero []uint32
 	var triggers, schemas, low, high, patterns, functionSchemas, functions []string
-	byOID := map[uint32][]*parent{}
 	for i, s := range o.sets {
 		oid := uint32(0)
 		if p := o.parents[i]; p != nil {
 			oid = p.oid
-			byOID[oid] = append(byOID[oid], p)
 			parents, triggers = append(parents, oid), append(triggers, s.Trigger)
 		}
-		prefix, _, _ := strings.Cut(s.Pattern.String(), "%")
+		pattern := s.Pattern.Regexp()
+		from, to := nameRange(pattern)
 		parentOrZero, schemas = append(parentOrZero, oid), append(schemas, s.Parent.Schema)
-		low, high, patterns = append(low, prefix), append(high, prefix+"\U0010FFFF"), append(patterns, s.Pattern.Regexp())
+		low, high, patterns = append(low, from), append(high, to), append(patterns, pattern)
 		for _, f := range routeNames(s.Function) {
 			functionSchemas, functions = append(functionSchemas, f.Schema), append(functions, f.Local)
 		}
 	}
 	b.add("default_grantees", func(r *row) {
-		for _, p := range byOID[r.oid(0)] {
+		for _, i := range o.setsOf[r.oid(0)] {
+			p := o.parents[i]
 			p.seen.DefaultGrantees = append(p.seen.DefaultGrantees, r.text(1))
 		}
 	}, oidArray(parents))
 	b.add("statistics", func(r *row) {
-		for _, p := range byOID[r.oid(0)] {
+		for _, i := range o.setsOf[r.oid(0)] {
+			p := o.parents[i]
 			p.seen.LastAnalyze, p.seen.Analyzed = r.time(1), r.flag(2)
 		}
 	}, oidArray(parents))
 	b.add("triggers", o.addTrigger, oidArray(all), oidArray(parents), textArray(triggers))
 	b.add("functions", func(r *row) {
 		place := r.int(0)
-		o.routines[place] = append(o.routines[place], routine{source: r.text(1), definer: r.flag(2), owner: r.text(3), isTrigger: r.flag(4)})
+		o.routines[place] = append(o.routines[place], routine{source: r.text(1), definer: r.flag(2), owner: r.text(3), isTrigger: r.flag(4), searchPath: r.flag(5)})
 	}, textArray(functionSchemas), textArray(functions))
 	b.add("taken", func(r *row) {
 		i := r.int(0)
 		o.snaps[i].Taken = append(o.snaps[i].Taken, partition.Name{Schema: o.sets[i].Parent.Schema, Local: r.text(1)})
 	}, oidArray(parentOrZero), textArray(schemas), textArray(low), textArray(high), textArray(patterns))
+}
+
+// nameRange returns a range that holds all names which a pattern's regular
+// expression matches, as bytes compare. What follows the pattern's first literal
+// is always a digit, and ':' is the character after '9'.
+func nameRange(pattern string) (from, to string) {
+	prefix, _ := regexp.MustCompile(strings.TrimPrefix(pattern, "^")).LiteralPrefix()
+	return prefix + "0", prefix + ":"
 }
 
 // tableOIDs returns all tables, for each one that is deparsed alike, and the partitions.
@@ -147,10 +184,8 @@ func (o *observation) addComment(r *row) {
 		o.property(r, partition.PropComment, "", r.text(2))
 		return
 	}
-	for _, c := range o.tables[r.oid(0)].columns {
-		if c.number == number {
-			o.property(r, partition.PropColumnComment, c.name, r.text(2))
-		}
+	if c := o.tables[r.oid(0)].numbered(number); c != nil {
+		o.property(r, partition.PropColumnComment, c.name, r.text(2))
 	}
 }
 
@@ -168,7 +203,11 @@ func (o *observation) addIndex(r *row) {
 	}
 	x.kind = indexKind{alike: t.alike, digest: r.text(8), exclusion: x.constraint == "exclude"}
 	if o.indexKinds[x.kind] == nil {
-		o.indexKinds[x.kind] = &indexKindInfo{oid: r.oid(1)}
+		o.indexKinds[x.kind] = &indexKindInfo{}
+	}
+	// Deparsing may open the table: let that be the same one as for all else.
+	if info := o.indexKinds[x.kind]; info.oid == 0 || t.oid == t.alike {
+		info.oid = r.oid(1)
 	}
 	t.indexes = append(t.indexes, x)
 }
@@ -184,14 +223,11 @@ func (o *observation) addTrigger(r *row) {
 	if kind&beforeInsertRow == beforeInsertRow && enabled {
 		t.triggers = true
 	}
-	for i, p := range o.parents {
-		if p == nil || p.oid != t.oid {
-			continue
-		}
-		routing := &p.seen.Routing
+	for _, i := range o.setsOf[t.oid] {
+		routing := &o.parents[i].seen.Routing
 		switch s := o.sets[i]; {
 		case name != s.Trigger:
-			if enabled {
+			if enabled && kind&beforeInsertRow == beforeInsertRow {
 				routing.Others = append(routing.Others, name)
 			}
 		case kind == beforeInsertRow && !r.flag(4) && r.text(5) == s.Function.Schema && r.text(6) == s.Function.Local:

@@ -31,10 +31,15 @@ func (o *observation) scan(ctx context.Context) error {
 			continue
 		}
 		for j := range snap.Partitions {
-			switch c := &snap.Partitions[j]; c.Known {
-			case partition.BoundsClaimed:
+			switch c := &snap.Partitions[j]; {
+			case c.Known == partition.BoundsFromCheck:
+			case c.Foreign:
+				// Another server would have to read them all, and nothing there keeps
+				// them as they are.
+				unseen(c, "a foreign table's rows prove nothing")
+			case c.Known == partition.BoundsClaimed:
 				looks = append(looks, claimLook(set, snap.Parent.Key, c))
-			case partition.BoundsUnknown:
+			default:
 				looks = append(looks, rowsLook(set, snap.Parent.Key, c))
 			}
 		}
@@ -65,9 +70,10 @@ func (o *observation) runLooks(ctx context.Context, looks []look) error {
 		}
 		pipeline.SendQueryParams(observeSQL("settings"), [][]byte{milliseconds(lock), milliseconds(l.limits.StatementTimeout)}, nil, nil, nil)
 		pipeline.SendQueryParams(l.sql, nil, nil, nil, nil)
-		if err := pipeline.Sync(); err != nil {
-			return errors.Join(err, pipeline.Close())
-		}
+		pipeline.SendPipelineSync()
+	}
+	if err := pipeline.Flush(); err != nil {
+		return errors.Join(err, pipeline.Close())
 	}
 	for _, l := range looks {
 		if err := l.read(pipeline, o.pool); err != nil {
@@ -136,6 +142,11 @@ func fill(name string, set partition.Set, table partition.Name, more ...string) 
 	return strings.NewReplacer(pairs...).Replace(observeSQL(name))
 }
 
+// unseen notes why a partition's bounds could not be found from its rows.
+func unseen(c *partition.Partition, why string) {
+	c.Bounds, c.Known, c.Unseen = partition.Everywhere, partition.BoundsUnknown, why
+}
+
 func claimLook(set partition.Set, key partition.KeyType, c *partition.Partition) look {
 	return look{
 		sql: fill("scan_claim", set, c.Name, "{outside}", "NOT ("+boundsExpression(set.Key, key, c.Bounds)+")"), limits: set.Limits,
@@ -145,7 +156,7 @@ func claimLook(set partition.Set, key partition.KeyType, c *partition.Partition)
 				c.Violation = &partition.Violation{Rows: n, Examples: examples(r.text(3), r.text(4))}
 			}
 		},
-		failed: func(why string) { c.Known, c.Unseen = partition.BoundsUnknown, why },
+		failed: func(why string) { unseen(c, why) },
 	}
 }
 
@@ -167,7 +178,7 @@ func rowsLook(set partition.Set, key partition.KeyType, c *partition.Partition) 
 			}
 			c.Violation = &partition.Violation{Rows: n, Nulls: nulls, Examples: examples(r.text(4), r.text(5))}
 		},
-		failed: func(why string) { c.Unseen = why },
+		failed: func(why string) { unseen(c, why) },
 	}
 }
 
@@ -181,6 +192,12 @@ func straysLook(set partition.Set, snap *partition.Snapshot) look {
 	if key == partition.KeyTimestampTZ {
 		wall = quoteIdent(set.Key) + " AT TIME ZONE " + quoteLiteral(zone)
 	}
+	// Rows with dates at random make a period each: they are found by it.
+	type home struct {
+		outside bool
+		from    int64
+	}
+	places := map[home]int{}
 	return look{
 		sql: fill("scan_strays", set, set.Parent, "{unit}", quoteLiteral(unit), "{wall}", wall), limits: set.Limits,
 		row: func(r *row) {
@@ -192,14 +209,15 @@ func straysLook(set partition.Set, snap *partition.Snapshot) look {
 			} else {
 				s.Period = set.PeriodOf(r.edge(3).Time, key)
 			}
-			same := func(o partition.Stray) bool { return o.Outside == s.Outside && o.Period.From.Equal(s.Period.From) }
-			if i := slices.IndexFunc(snap.Strays, same); i >= 0 {
+			at := home{s.Outside, s.Period.From.Unix()}
+			if i, ok := places[at]; ok {
 				snap.Strays[i] = mergeStrays(snap.Strays[i], s)
 				return
 			}
+			places[at] = len(snap.Strays)
 			snap.Strays = append(snap.Strays, s)
 		},
-		failed: func(why string) { snap.StraysUnseen = why },
+		failed: func(why string) { snap.Strays, snap.StraysUnseen = nil, why },
 	}
 }
 
@@ -212,12 +230,10 @@ func settleStrays(set partition.Set, snap *partition.Snapshot) {
 	present := set.Wall(snap.Server.Now, snap.Parent.Key)
 	oldest, newest := set.Window.Past.AddTo(present, -1), set.Window.Future.AddTo(present, 1)
 	outside := partition.Stray{Outside: true}
+	hasHome := homes(snap.Partitions)
 	var inside []partition.Stray
 	for _, s := range snap.Strays {
-		home := slices.ContainsFunc(snap.Partitions, func(c partition.Partition) bool {
-			return c.Known != partition.BoundsUnknown && c.Bounds.Covers(s.Period.Bounds())
-		})
-		if s.Outside || !home && (!s.Period.To.After(oldest) || s.Period.From.After(newest)) {
+		if s.Outside || (!s.Period.To.After(oldest) || s.Period.From.After(newest)) && !hasHome(s.Period.Bounds()) {
 			outside = mergeStrays(outside, s)
 			continue
 		}
@@ -227,6 +243,33 @@ func settleStrays(set partition.Set, snap *partition.Snapshot) {
 		inside = append(inside, outside)
 	}
 	snap.Strays = inside
+}
+
+// homes returns a test for whether one of the partitions covers bounds: there
+// may be many of both.
+func homes(partitions []partition.Partition) func(partition.Bounds) bool {
+	var known []partition.Bounds
+	for _, c := range partitions {
+		if c.Known != partition.BoundsUnknown {
+			known = append(known, c.Bounds)
+		}
+	}
+	slices.SortFunc(known, func(a, b partition.Bounds) int { return a.From.Compare(b.From) })
+	// How far those reach that begin no later than the i-th.
+	for i := 1; i < len(known); i++ {
+		if known[i].To.Compare(known[i-1].To) < 0 {
+			known[i].To = known[i-1].To
+		}
+	}
+	return func(b partition.Bounds) bool {
+		after, _ := slices.BinarySearchFunc(known, b.From, func(k partition.Bounds, from partition.Edge) int {
+			if k.From.Compare(from) <= 0 {
+				return -1
+			}
+			return 1
+		})
+		return after > 0 && known[after-1].To.Compare(b.To) >= 0
+	}
 }
 
 const maxExamples = 3

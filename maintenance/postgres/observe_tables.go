@@ -38,6 +38,8 @@ type column struct {
 	dropped   bool
 	notNull   bool
 	generated bool
+	// acl tells whether privileges on the column alone were ever granted.
+	acl bool
 	// typeName is only there for parents.
 	typeName string
 }
@@ -78,6 +80,7 @@ func (o *observation) addParent(r *row) {
 	set := o.sets[r.int(0)]
 	t := o.add(table{oid: r.oid(1), name: set.Parent, kind: r.char(2), owner: r.text(3), rows: r.int(4), pages: r.int(5), identity: r.char(8)})
 	t.addSecurity(r.flag(6), r.flag(7))
+	o.setsOf[t.oid] = append(o.setsOf[t.oid], int(r.int(0)))
 	o.parents[r.int(0)] = &parent{table: t, hasPages: r.flag(11), seen: partition.Parent{
 		OID: t.oid, Owner: t.owner, Declarative: t.kind == 'p', NotTable: notTable[t.kind],
 		MayAct: r.flag(9), OwnerMayCreate: r.flag(10),
@@ -116,7 +119,7 @@ func (o *observation) addColumn(r *row) {
 		return // It was made while the transaction began.
 	}
 	c := column{number: r.int(1), name: r.text(2), typeOID: r.oid(3), modifier: r.int(4), dropped: r.flag(5),
-		notNull: r.flag(6), generated: r.flag(7), typeName: r.text(9)}
+		notNull: r.flag(6), generated: r.flag(7), acl: r.flag(8), typeName: r.text(10)}
 	t.columns = append(t.columns, c)
 	if c.dropped {
 		return
@@ -124,7 +127,7 @@ func (o *observation) addColumn(r *row) {
 	if c.notNull {
 		t.properties = append(t.properties, partition.Property{Kind: partition.PropNotNull, Name: c.name})
 	}
-	if s := r.char(8); s != 0 {
+	if s := r.char(9); s != 0 {
 		t.properties = append(t.properties, partition.Property{Kind: partition.PropColumnStorage, Name: c.name, Value: storageWords[s]})
 	}
 }
@@ -175,8 +178,21 @@ func (t *table) column(name string) int {
 	return slices.IndexFunc(t.columns, func(c column) bool { return !c.dropped && c.name == name })
 }
 
+// mayHaveRows goes by the planner's estimate, and by the size where there is
+// none: ANALYZE finds no rows where all were deleted, but pages.
+func (t *table) mayHaveRows() bool { return t.rows > 0 || t.rows < 0 && t.pages > 0 }
+
+// numbered returns the column with that number, or nil.
+func (t *table) numbered(number int64) *column {
+	i := slices.IndexFunc(t.columns, func(c column) bool { return c.number == number && !c.dropped })
+	if i < 0 {
+		return nil
+	}
+	return &t.columns[i]
+}
+
 func (t *table) sameShape(as []column) bool {
 	return slices.EqualFunc(t.live(), as, func(a, b column) bool {
-		return a.name == b.name && a.typeOID == b.typeOID && a.modifier == b.modifier
+		return a.name == b.name && a.typeOID == b.typeOID && a.modifier == b.modifier && a.generated == b.generated
 	})
 }

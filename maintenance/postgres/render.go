@@ -241,7 +241,7 @@ func renderRetire(set partition.Set, a partition.Action, owner string, alter alt
 	step := Step{Role: owner, Statements: locks}
 	if a.Then == partition.Detach {
 		step.Statements = append(step.Statements, alter(exclusive, "NO INHERIT %s", quoteName(set.Parent)))
-		if set.Retention.Schema != "" {
+		if set.Retention.Schema != "" && set.Retention.Schema != a.Table.Schema {
 			step.Statements = append(step.Statements, alter(exclusive, "SET SCHEMA %s", quoteIdent(set.Retention.Schema)))
 		}
 		return []Step{step}

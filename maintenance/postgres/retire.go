@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -12,12 +13,12 @@ import (
 	"github.com/partitiond/partitiond/maintenance/partition"
 )
 
-// maxUpgradeWait bounds the waits of a removal. It is below PostgreSQL's default
-// deadlock_timeout of one second on purpose: should a removal and somebody
-// else's transaction ever wait for each other, the removal gives up before the
-// server looks for a victim, so the victim is never them (PostgreSQL
-// documentation, 20.12 Lock Management).
-const maxUpgradeWait = 900 * time.Millisecond
+// shortWait bounds the waits of a removal below the server's deadlock_timeout:
+// whoever comes to wait for the removal does so that long before the server
+// looks for a victim, and by then the removal has given up, so the victim is
+// never them (PostgreSQL documentation, 20.12 Lock Management).
+const shortWait = `SELECT set_config('lock_timeout', least(extract(epoch FROM current_setting('lock_timeout')::interval),
+	0.9 * extract(epoch FROM current_setting('deadlock_timeout')::interval)) * 1000 || 'ms', true)`
 
 // ErrChangedMeanwhile says that a partition is no longer what the plan saw, so
 // nothing was removed.
@@ -47,8 +48,13 @@ func (s *Session) retireOnce(ctx context.Context, set partition.Set, snap partit
 	}
 	var archived Archived
 	if a.Then == partition.Archive {
-		var err error
-		if archived, err = s.export(ctx, s.conn, set, snap, a); err != nil {
+		err := s.retry(ctx, set, out, func() (err error) {
+			if err = s.limit(ctx, set, false); err == nil {
+				archived, err = s.export(ctx, s.conn, set, snap, a)
+			}
+			return err
+		})
+		if err != nil {
 			return fmt.Errorf("archive: %w", err)
 		}
 		out.Archive, out.Rows, out.Bytes = archived.Location, archived.Rows, archived.Bytes
@@ -57,11 +63,10 @@ func (s *Session) retireOnce(ctx context.Context, set partition.Set, snap partit
 		}
 	}
 	step := Render(set, snap, a)[0]
-	limited := set
-	limited.Limits.LockTimeout = min(set.Limits.LockTimeout, maxUpgradeWait)
+	soon := archived.StillEqual == nil
 	err := s.retry(ctx, set, out, func() error {
-		return s.inTx(ctx, limited, step.Role, func(tx pgx.Tx) error {
-			return s.retireInTx(ctx, tx, set, snap, a, archived, step, out)
+		return s.inTx(ctx, set, step.Role, func(tx pgx.Tx) error {
+			return s.retireInTx(ctx, tx, set, snap, a, archived, step, &soon, out)
 		})
 	})
 	if err != nil {
@@ -70,7 +75,7 @@ func (s *Session) retireOnce(ctx context.Context, set partition.Set, snap partit
 	return nil
 }
 
-func (s *Session) retireInTx(ctx context.Context, tx pgx.Tx, set partition.Set, snap partition.Snapshot, a partition.Action, archived Archived, step Step, out *Outcome) error {
+func (s *Session) retireInTx(ctx context.Context, tx pgx.Tx, set partition.Set, snap partition.Snapshot, a partition.Action, archived Archived, step Step, soon *bool, out *Outcome) error {
 	exec := func(sql string) error {
 		if _, err := tx.Exec(ctx, sql); err != nil {
 			return fmt.Errorf("run %s: %w", brief(sql), err)
@@ -78,19 +83,13 @@ func (s *Session) retireInTx(ctx context.Context, tx pgx.Tx, set partition.Set, 
 		return nil
 	}
 	locks, removal := step.Statements[:2], step.Statements[2:]
+	if err := exec(shortWait); err != nil {
+		return err
+	}
 	if err := exec(locks[0].SQL); err != nil {
 		return err
 	}
-	if archived.StillEqual != nil {
-		// Counting takes time, so writers of this one table wait and its readers do not.
-		if err := exec(fmt.Sprintf("LOCK TABLE ONLY %s IN SHARE MODE", quoteName(a.Table))); err != nil {
-			return err
-		}
-		if err := archived.StillEqual(ctx, tx); err != nil {
-			return err
-		}
-	}
-	if err := exec(locks[1].SQL); err != nil {
+	if err := s.lockForRemoval(ctx, tx, set, a, archived, locks[1].SQL, soon, exec); err != nil {
 		return err
 	}
 	// Only tried: whoever waits for this table may hold it.
@@ -104,20 +103,13 @@ func (s *Session) retireInTx(ctx context.Context, tx pgx.Tx, set partition.Set, 
 	if err := s.recheck(ctx, tx, set, snap, a); err != nil {
 		return err
 	}
-	if a.Then == partition.Detach && set.Retention.Schema != "" {
-		name, err := freeName(ctx, tx, partition.Name{Schema: set.Retention.Schema, Local: a.Table.Local}, a.Table.Schema)
+	if a.Then == partition.Detach && set.Retention.Schema != "" && set.Retention.Schema != a.Table.Schema {
+		moved, err := makeRoom(ctx, tx, set.Retention.Schema, a, exec)
 		if err != nil {
 			return err
 		}
-		if name.Local != a.Table.Local {
-			if err := exec(fmt.Sprintf("ALTER TABLE %s RENAME TO %s", quoteName(a.Table), quoteIdent(name.Local))); err != nil {
-				return err
-			}
-			renamed := a
-			renamed.Table.Local = name.Local
-			removal = Render(set, snap, renamed)[0].Statements[2:]
-		}
-		out.Archive = name.String()
+		removal = Render(set, snap, moved)[0].Statements[2:]
+		out.Archive = partition.Name{Schema: set.Retention.Schema, Local: moved.Table.Local}.String()
 	}
 	for _, st := range removal {
 		if err := exec(st.SQL); err != nil {
@@ -125,6 +117,29 @@ func (s *Session) retireInTx(ctx context.Context, tx pgx.Tx, set partition.Set, 
 		}
 	}
 	return nil
+}
+
+// lockForRemoval locks a partition against everybody, when it holds what was
+// archived. Counting its rows takes time: at first only its writers wait for that.
+// But where others read it one after another without a gap, only who queues gets
+// past them, and it is not safe to queue with a lock in the hand (see [upgrade]).
+// So if the count was short (soon), a further try locks first and counts then.
+func (s *Session) lockForRemoval(ctx context.Context, tx pgx.Tx, set partition.Set, a partition.Action, archived Archived, lock string, soon *bool, exec func(string) error) error {
+	if *soon {
+		if err := exec(lock); err != nil || archived.StillEqual == nil {
+			return err
+		}
+		return archived.StillEqual(ctx, tx)
+	}
+	if err := exec(fmt.Sprintf("LOCK TABLE ONLY %s IN SHARE MODE", quoteName(a.Table))); err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := archived.StillEqual(ctx, tx); err != nil {
+		return err
+	}
+	*soon = time.Since(began) < set.Limits.LockTimeout
+	return upgrade(ctx, tx, set.Limits.LockTimeout, lock)
 }
 
 // recheck looks once more at what the plan relied on: that we are alone, that
@@ -164,15 +179,55 @@ func (s *Session) recheck(ctx context.Context, tx pgx.Tx, set partition.Set, sna
 	return nil
 }
 
-// freeName returns a name for a table that moves to another schema: its own, or
-// that with a number, where the place is taken by an earlier table of the same
-// period. The name has to be free in both schemas, since the move takes two steps.
+// makeRoom renames a table that is about to move to another schema, and all that
+// moves with it (its indexes and the sequences of its columns), where the place
+// is taken: an earlier table of the same period may have gone there before. It
+// returns the action under the table's new name.
+func makeRoom(ctx context.Context, tx pgx.Tx, schema string, a partition.Action, exec func(string) error) (partition.Action, error) {
+	rows, err := tx.Query(ctx, `SELECT c.relname, c.relkind::text FROM pg_class c
+		WHERE c.oid = $1
+		   OR c.oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = $1)
+		   OR c.relkind = 'S' AND c.oid IN (SELECT objid FROM pg_depend WHERE classid = 'pg_class'::regclass
+		        AND refclassid = classid AND refobjid = $1 AND refobjsubid > 0 AND deptype IN ('a', 'i'))
+		ORDER BY c.relkind = 'r' DESC, c.relname`, a.OID)
+	if err != nil {
+		return a, fmt.Errorf("look for what moves with %s: %w", a.Table, err)
+	}
+	type relation struct{ Name, Kind string }
+	relations, err := pgx.CollectRows(rows, pgx.RowToStructByPos[relation])
+	if err != nil {
+		return a, fmt.Errorf("look for what moves with %s: %w", a.Table, err)
+	}
+	moved := a
+	for _, r := range relations {
+		name, err := freeName(ctx, tx, partition.Name{Schema: schema, Local: r.Name}, a.Table.Schema)
+		if err != nil {
+			return a, err
+		}
+		if name.Local == r.Name {
+			continue
+		}
+		kind := map[string]string{"i": "INDEX", "S": "SEQUENCE"}[r.Kind]
+		if kind == "" {
+			kind, moved.Table.Local = "TABLE", name.Local
+		}
+		old := partition.Name{Schema: a.Table.Schema, Local: r.Name}
+		if err := exec(fmt.Sprintf("ALTER %s %s RENAME TO %s", kind, quoteName(old), quoteIdent(name.Local))); err != nil {
+			return a, err
+		}
+	}
+	return moved, nil
+}
+
+// freeName returns a name for what moves to another schema: its own, or that
+// with a number. The name has to be free in both schemas, since the move takes
+// two steps, and for a table's row type as well.
 func freeName(ctx context.Context, tx pgx.Tx, want partition.Name, from string) (partition.Name, error) {
 	for n := 1; n < 1000; n++ {
 		name := want
 		if n > 1 {
 			suffix := fmt.Sprintf("_%d", n)
-			name.Local = want.Local[:min(len(want.Local), partition.MaxNameBytes-len(suffix))] + suffix
+			name.Local = strings.ToValidUTF8(want.Local[:min(len(want.Local), partition.MaxNameBytes-len(suffix))], "") + suffix
 		}
 		schemas := []string{want.Schema, from}
 		if n == 1 {
@@ -180,7 +235,9 @@ func freeName(ctx context.Context, tx pgx.Tx, want partition.Name, from string) 
 		}
 		var taken bool
 		err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace
-			WHERE s.nspname = ANY ($1) AND c.relname = $2)`, schemas, name.Local).Scan(&taken)
+				WHERE s.nspname = ANY ($1) AND c.relname = $2)
+			OR EXISTS (SELECT FROM pg_type t JOIN pg_namespace s ON s.oid = t.typnamespace
+				WHERE s.nspname = ANY ($1) AND t.typname = $2)`, schemas, name.Local).Scan(&taken)
 		if err != nil {
 			return name, fmt.Errorf("look for a free name in schema %s: %w", want.Schema, err)
 		}

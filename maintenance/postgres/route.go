@@ -86,27 +86,47 @@ type routeView struct {
 
 	Near []branchView
 	Tree *treeView
+	// Leaf is the template for what a branch does.
+	Leaf string
 
 	route    partition.Route
 	template *template.Template
 }
 
-// branchView is one branch: the leaf of the decision tree.
+// branchView is one branch of the decision.
 type branchView struct {
-	Condition, Table, Held, Fits string
-	Set                          columnsView
+	Condition, Table, Held string
+	// Fits is the call that tells whether a row may be written by position.
+	Fits string
+	// ByName writes a row column by column, which takes less time; nil leaves it at the position.
+	ByName *byNameView
+	// OnlyByName says that rows cannot be written by position: there are generated columns.
+	OnlyByName bool
 }
 
-// columnsView is how a row is written by a branch: the whole of it by position,
-// or by name where generated columns must be left out.
-type columnsView struct{ Columns, Values, Written string }
+// byNameView is a row column by column. Fits tells whether that is all of it.
+type byNameView struct{ Columns, Values, Fits string }
 
 // treeView is a node of the binary search over the branches: a Branch, or the
 // two halves on each side of Middle.
 type treeView struct {
 	Branch      *branchView
-	Key, Middle string
+	Middle      string
 	Left, Right *treeView
+}
+
+// With returns the view for another template of a branch.
+func (v *routeView) With(leaf string) *routeView {
+	c := *v
+	c.Leaf = leaf
+	return &c
+}
+
+// Under returns the view for a part of the tree.
+func (v *routeView) Under(t *treeView) *routeView {
+	c := *v
+	c.Tree = t
+	return &c
 }
 
 func newRouteView(r partition.Route) *routeView {
@@ -286,31 +306,36 @@ END
 
 func (v *routeView) branches() {
 	r := v.route
-	set := columnsView{Values: "NEW.*", Written: "NULL"}
-	if slices.ContainsFunc(r.Columns, func(c partition.Column) bool { return c.Generated }) {
-		var columns, values, written []string
-		for _, c := range r.Columns {
-			if !c.Generated {
-				columns = append(columns, quoteIdent(c.Name))
-				values = append(values, "NEW."+quoteIdent(c.Name))
-				written = append(written, quoteLiteral(c.Name))
+	var all, columns, values, written []string
+	for _, c := range r.Columns {
+		all = append(all, quoteLiteral(c.Name))
+		if !c.Generated {
+			columns = append(columns, quoteIdent(c.Name))
+			values = append(values, "NEW."+quoteIdent(c.Name))
+			written = append(written, quoteLiteral(c.Name))
+		}
+	}
+	generated := len(written) < len(all)
+	array := func(texts []string) string { return "ARRAY[" + strings.Join(texts, ", ") + "]::pg_catalog.text[]" }
+	view := func(b partition.Branch, byName bool) branchView {
+		fits := func(columns, written string) string {
+			return fmt.Sprintf("%s(%s::pg_catalog.regclass, %s::pg_catalog.regclass, %s, %s)", v.Fits,
+				quoteLiteral(quoteName(b.Table)), quoteLiteral(quoteName(r.Parent)), columns, written)
+		}
+		out := branchView{
+			Condition: v.condition(b.Bounds), Table: quoteName(b.Table), Fits: fits("NULL", "NULL"), OnlyByName: generated,
+			Held: quoteLiteral("partitiond.held_" + shortDigest(r.Parent.Schema, r.Parent.Local, b.Table.Schema, b.Table.Local)),
+		}
+		if generated || byName && len(columns) > 0 {
+			out.ByName = &byNameView{Columns: strings.Join(columns, ", "), Values: strings.Join(values, ", "), Fits: fits(array(all), "NULL")}
+			if generated {
+				out.ByName.Fits = fits(array(all), array(written))
 			}
 		}
-		set = columnsView{
-			Columns: " (" + strings.Join(columns, ", ") + ")", Values: strings.Join(values, ", "),
-			Written: "ARRAY[" + strings.Join(written, ", ") + "]::pg_catalog.text[]",
-		}
-	}
-	view := func(b partition.Branch) branchView {
-		return branchView{
-			Condition: v.condition(b.Bounds), Table: quoteName(b.Table), Set: set,
-			Held: quoteLiteral("partitiond.held_" + shortDigest(r.Parent.Schema, r.Parent.Local, b.Table.Schema, b.Table.Local)),
-			Fits: fmt.Sprintf("%s(%s::pg_catalog.regclass, %s::pg_catalog.regclass, %s)", v.Fits,
-				quoteLiteral(quoteName(b.Table)), quoteLiteral(quoteName(r.Parent)), set.Written),
-		}
+		return out
 	}
 	for _, b := range r.Near {
-		v.Near = append(v.Near, view(b))
+		v.Near = append(v.Near, view(b, true))
 	}
 	var grow func(rest []partition.Branch) *treeView
 	grow = func(rest []partition.Branch) *treeView {
@@ -318,11 +343,11 @@ func (v *routeView) branches() {
 		case 0:
 			return nil
 		case 1:
-			leaf := view(rest[0])
+			leaf := view(rest[0], false)
 			return &treeView{Branch: &leaf}
 		}
 		half := len(rest) / 2
-		return &treeView{Key: v.Key, Middle: edgeLiteral(r.KeyType, rest[half].Bounds.From), Left: grow(rest[:half]), Right: grow(rest[half:])}
+		return &treeView{Middle: edgeLiteral(r.KeyType, rest[half].Bounds.From), Left: grow(rest[:half]), Right: grow(rest[half:])}
 	}
 	v.Tree = grow(r.Rest)
 }

@@ -3,9 +3,12 @@ package postgres
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/partitiond/partitiond/maintenance/partition"
 )
 
 // BenchmarkRouting compares ways to route rows by what one INSERT ... SELECT
@@ -32,8 +35,10 @@ func BenchmarkRouting(b *testing.B) {
 				for i := range functions {
 					f := functions[(i+round)%len(functions)]
 					r.exec(b, "TRUNCATE event_master; CREATE OR REPLACE TRIGGER insert_event_trigger BEFORE INSERT ON event_master FOR EACH ROW EXECUTE FUNCTION "+f+"()")
+					insert := "INSERT INTO event_master (program_id, user_id, body, created_at) SELECT * FROM source"
+					r.exec(b, insert+" LIMIT 2000") // It compiles the function.
 					began := time.Now()
-					r.exec(b, "INSERT INTO event_master (program_id, user_id, body, created_at) SELECT * FROM source")
+					r.exec(b, insert)
 					best[f] = math.Max(best[f], rows/time.Since(began).Seconds())
 				}
 			}
@@ -49,8 +54,10 @@ func BenchmarkRouting(b *testing.B) {
 // benchSet makes 96 months: 36 of them have branches, written by hand and ours.
 func benchSet(b *testing.B) *routed {
 	b.Helper()
+	route := eventRoute()
+	route.Columns = slices.Insert(route.Columns, 2, partition.Column{Name: "user_id"})
 	r := newRouted(b, `CREATE SEQUENCE event_id_seq; CREATE TABLE public.event_master (id integer NOT NULL DEFAULT nextval('event_id_seq'),
-		program_id varchar, user_id varchar, body varchar(10000), created_at timestamp)`, eventRoute())
+		program_id varchar, user_id varchar, body varchar(10000), created_at timestamp)`, route)
 	months := func(from string, n int) []string {
 		first, err := time.Parse("2006-01-02", from)
 		if err != nil {

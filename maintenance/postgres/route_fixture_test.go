@@ -32,8 +32,9 @@ func eventRoute() partition.Route {
 		Key: "created_at", KeyType: partition.KeyTimestamp,
 		Trigger: "insert_event_trigger", Function: partition.Name{Schema: "public", Local: "event_insert_function"},
 		Interval: partition.Interval{N: 1, Unit: partition.Month}, Pattern: "event_%Y_%m", Zone: "UTC",
-		Window: partition.Window{Past: partition.Interval{N: 40, Unit: partition.Year}, Future: partition.Interval{N: 20, Unit: partition.Year}},
-		Owner:  "postgres",
+		Window:  partition.Window{Past: partition.Interval{N: 40, Unit: partition.Year}, Future: partition.Interval{N: 20, Unit: partition.Year}},
+		Columns: []partition.Column{{Name: "id"}, {Name: "program_id"}, {Name: "body"}, {Name: "created_at"}},
+		Owner:   "postgres",
 	}
 }
 

@@ -14,10 +14,11 @@ import (
 func TestRouteInserterNeedsNoMoreThanInsert(t *testing.T) {
 	t.Parallel()
 	route := eventRoute()
+	route.Columns = []partition.Column{{Name: "id"}, {Name: "program_id"}, {Name: "created_at"}}
 	r := newRouted(t, "CREATE TABLE event_master (id integer DEFAULT 5, program_id text, created_at timestamp)", route)
 	owner, writer, columns, stranger := r.Role(t, "owner"), r.Role(t, "writer"), r.Role(t, "columns"), r.Role(t, "stranger")
 	r.exec(t, "ALTER TABLE event_master OWNER TO "+owner+"; GRANT USAGE, CREATE ON SCHEMA public TO "+owner)
-	for _, f := range []string{"()", "_create(timestamp)", "_fits(regclass, regclass, text[])"} {
+	for _, f := range []string{"()", "_create(timestamp)", "_fits(regclass, regclass, text[], text[])"} {
 		r.exec(t, "ALTER FUNCTION event_insert_function"+f+" OWNER TO "+owner)
 	}
 	r.exec(t, "GRANT INSERT ON event_master TO "+writer+"; GRANT INSERT (program_id, created_at) ON event_master TO "+columns)

@@ -138,7 +138,7 @@ func TestRouteRacesWithRemovals(t *testing.T) {
 	for _, how := range removals {
 		t.Run(how.name, func(t *testing.T) {
 			t.Parallel()
-			const sessions, transactions = 12, 60
+			const sessions, transactions = 12, 40
 			r := newRouted(t, eventParent, eventRoute())
 			others, ctx := errgroup.WithContext(t.Context())
 			done, finish := context.WithCancel(ctx)

@@ -228,8 +228,20 @@ func TestRouteLeavesTheLastWordToPartitionsTriggers(t *testing.T) {
 func TestRouteOutsideOfReadCommitted(t *testing.T) {
 	t.Parallel()
 	r := newRouted(t, eventParent, eventRoute())
-	r.exec(t, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM event_master")
+	r.branch(t, "2018-09-01", true)
+	r.branch(t, "2018-10-01", false)
+	r.install(t)
 	other := r.Conn(t)
+	// A column that is newer than the snapshot, for a plan that is made with it.
+	r.exec(t, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1 FROM pg_class")
+	want(t, "ALTER TABLE", code(t, other, "ALTER TABLE event_master ADD COLUMN late text"), "")
+	r.exec(t, "INSERT INTO event_master (created_at, late) VALUES ('2018-09-05', 'a'), ('2018-10-05', 'b'); COMMIT")
+	r.exec(t, "INSERT INTO event_master (created_at, late) VALUES ('2018-09-05', 'c'), ('2018-10-05', 'd')")
+	want(t, "late values", r.rows(t, "SELECT tableoid::regclass, late FROM event_master ORDER BY late"),
+		"event_2018_09 a; event_2018_10 b; event_2018_09 c; event_2018_10 d")
+	r.exec(t, "DELETE FROM event_master")
+
+	r.exec(t, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM event_master")
 	want(t, "the other's insert", code(t, other, insertNovember), "")
 	want(t, "ours", code(t, r.conn, insertNovember), "40001")
 	r.exec(t, "ROLLBACK")

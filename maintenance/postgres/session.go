@@ -106,12 +106,20 @@ func (s *Session) runStep(ctx context.Context, set partition.Set, snap partition
 	})
 }
 
-// runAlone runs a statement that may not be in a transaction block.
-func (s *Session) runAlone(ctx context.Context, set partition.Set, step Step) (err error) {
-	for _, g := range settings(set.Limits, step.Waits) {
+// limit puts the session itself under the set's limits, for what runs outside of inTx.
+func (s *Session) limit(ctx context.Context, set partition.Set, waits bool) error {
+	for _, g := range settings(set.Limits, waits) {
 		if _, err := s.conn.Exec(ctx, "SELECT set_config($1, $2, false)", g[0], g[1]); err != nil {
 			return fmt.Errorf("set %s: %w", g[0], err)
 		}
+	}
+	return nil
+}
+
+// runAlone runs a statement that may not be in a transaction block.
+func (s *Session) runAlone(ctx context.Context, set partition.Set, step Step) (err error) {
+	if err := s.limit(ctx, set, step.Waits); err != nil {
+		return err
 	}
 	if step.Role != "" {
 		if _, err := s.conn.Exec(ctx, "SET ROLE "+quoteIdent(step.Role)); err != nil {

@@ -22,6 +22,7 @@ SELECT a.attrelid,
        a.attisdropped,
        a.attnotnull,
        a.attgenerated <> '' AS generated,
+       a.attacl IS NOT NULL AS acl,
        CASE WHEN a.attstorage <> t.typstorage THEN a.attstorage END AS storage,
        CASE WHEN f.parent AND NOT a.attisdropped THEN format_type(a.atttypid, a.atttypmod) END AS type
   FROM family f

@@ -1,8 +1,7 @@
--- The defaults of columns. What generates a column is no default; a default
--- has no columns in it, so it needs no table to be deparsed by.
--- $1: the tables.
-SELECT d.adrelid, a.attname, pg_get_expr(d.adbin, 0) AS expression
+-- The defaults of columns, by the columns' numbers. What generates a column is no
+-- default; a default has no columns in it, so it needs no table to be deparsed by.
+-- $1: the tables; $2, $3: tables and numbers of generated columns.
+SELECT d.adrelid, d.adnum, pg_get_expr(d.adbin, 0) AS expression
   FROM unnest($1::oid[]) AS f (oid)
   JOIN pg_attrdef d ON d.adrelid = f.oid
-  JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
- WHERE a.attgenerated = '';
+ WHERE NOT EXISTS (SELECT FROM unnest($2::oid[], $3::integer[]) AS g (oid, num) WHERE g.oid = d.adrelid AND g.num = d.adnum);

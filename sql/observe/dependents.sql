@@ -1,9 +1,23 @@
--- What would break with a partition: views, rules and functions that use it,
--- foreign keys to it, tables that inherit from it. What it inherits from is
--- listed with the parent's number, for one of those is the set's own.
+-- What would break with a partition: views, rules, policies and functions that
+-- use it, functions and columns that use its row type, foreign keys to it, tables
+-- that inherit from it. Where it inherits from several tables, those are listed
+-- with their numbers, for one of them is the set's own parent.
 -- $1: the partitions.
 WITH child AS (
   SELECT oid FROM unnest($1::oid[]) AS f (oid)
+), used AS (
+  SELECT child.oid AS child, d.classid, d.objid, d.objsubid
+    FROM pg_depend d
+    JOIN child ON child.oid = d.refobjid
+   WHERE d.refclassid = 'pg_class'::regclass AND d.classid IN ('pg_proc'::regclass, 'pg_policy'::regclass)
+  UNION
+  SELECT child.oid, d.classid, d.objid, d.objsubid
+    FROM pg_depend d
+    JOIN pg_type t ON t.oid = d.refobjid
+    LEFT JOIN pg_type e ON e.oid = t.typelem AND e.typarray = t.oid
+    JOIN child ON child.oid = coalesce(e.typrelid, t.typrelid)
+   WHERE d.refclassid = 'pg_type'::regclass
+     AND (d.classid = 'pg_proc'::regclass OR d.classid = 'pg_class'::regclass AND d.objsubid > 0)
 )
 SELECT d.refobjid AS child,
        0::oid AS parent,
@@ -17,10 +31,23 @@ SELECT d.refobjid AS child,
   JOIN pg_namespace n ON n.oid = v.relnamespace
  WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND v.oid <> child.oid
 UNION
-SELECT d.refobjid, 0, 'function ' || d.objid::regprocedure::text
-  FROM pg_depend d
-  JOIN child ON child.oid = d.refobjid
- WHERE d.classid = 'pg_proc'::regclass AND d.refclassid = 'pg_class'::regclass
+SELECT u.child, 0, 'function ' || u.objid::regprocedure::text
+  FROM used u
+ WHERE u.classid = 'pg_proc'::regclass
+UNION
+SELECT u.child, 0, format('policy %I of table %I.%I', p.polname, n.nspname, c.relname)
+  FROM used u
+  JOIN pg_policy p ON u.classid = 'pg_policy'::regclass AND p.oid = u.objid
+  JOIN pg_class c ON c.oid = p.polrelid
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.oid <> u.child
+UNION
+SELECT u.child, 0, format('column %I of %I.%I', a.attname, n.nspname, c.relname)
+  FROM used u
+  JOIN pg_attribute a ON u.classid = 'pg_class'::regclass AND a.attrelid = u.objid AND a.attnum = u.objsubid
+  JOIN pg_class c ON c.oid = u.objid
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.oid <> u.child
 UNION
 SELECT f.confrelid, 0, format('foreign key %I of %I.%I', f.conname, n.nspname, c.relname)
   FROM pg_constraint f
@@ -40,4 +67,5 @@ SELECT i.inhrelid, i.inhparent, format('table %I.%I is another parent of it', n.
   JOIN child ON child.oid = i.inhrelid
   JOIN pg_class c ON c.oid = i.inhparent
   JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE EXISTS (SELECT FROM pg_inherits o WHERE o.inhrelid = i.inhrelid AND o.inhparent <> i.inhparent)
  ORDER BY 1, 3;

@@ -4,16 +4,20 @@
 --
 -- What is cut off is made here as pg_get_indexdef makes it, so that no name with
 -- a blank, a quote or a " USING " in it can mislead.
+--
+-- Deparsing reads the catalogs as they are now, and answers NULL where the index
+-- has been dropped since this transaction began: "gone".
 SELECT d.indexrelid,
-       CASE WHEN d.exclusion IS NOT NULL THEN pg_get_constraintdef(d.exclusion)
+       CASE WHEN d.excludes THEN d.definition
             WHEN starts_with(d.definition, d.prefix) THEN d.is_unique || substr(d.definition, length(d.prefix) + 1)
-       END AS definition
+       END AS definition,
+       d.definition IS NULL AS gone
   FROM (SELECT i.indexrelid,
-               con.oid AS exclusion,
+               con.oid IS NOT NULL AS excludes,
                CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END AS is_unique,
                format('CREATE %sINDEX %I ON %s%I.%I ', CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END, c.relname,
                       CASE WHEN c.relkind = 'I' THEN 'ONLY ' ELSE '' END, n.nspname, t.relname) AS prefix,
-               pg_get_indexdef(i.indexrelid) AS definition
+               CASE WHEN con.oid IS NOT NULL THEN pg_get_constraintdef(con.oid) ELSE pg_get_indexdef(i.indexrelid) END AS definition
           FROM unnest($1::oid[]) AS f (oid)
           JOIN pg_index i ON i.indexrelid = f.oid
           JOIN pg_class c ON c.oid = i.indexrelid

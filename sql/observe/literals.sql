@@ -1,9 +1,9 @@
 -- The values of constants that CHECK constraints compare with, in seconds since
--- 1970, by the server that printed them.
+-- 1970, by the server that printed them. A date may be one that no timestamp can
+-- hold, so each type is taken for itself.
 -- $1, $2: the texts and their types.
-SELECT v.ord - 1 AS place, extract(epoch FROM v.value) AS seconds
-  FROM (SELECT l.ord,
-               CASE l.type WHEN 'date' THEN l.text::date::timestamp without time zone
-                           WHEN 'timestamp without time zone' THEN l.text::timestamp without time zone
-                           ELSE l.text::timestamp with time zone AT TIME ZONE 'UTC' END AS value
-          FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS l (text, type, ord)) AS v;
+SELECT l.ord - 1 AS place,
+       CASE l.type WHEN 'date' THEN extract(epoch FROM l.text::date)
+                   WHEN 'timestamp without time zone' THEN extract(epoch FROM l.text::timestamp without time zone)
+                   ELSE extract(epoch FROM l.text::timestamp with time zone) END AS seconds
+  FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS l (text, type, ord);

@@ -1,5 +1,7 @@
 -- The row security policies, as the rest of CREATE POLICY name ON table.
--- $1: the tables.
+-- $1: the tables; $2: for each a table by which its expressions are deparsed, as
+-- in checks.sql. With one for many, columns that are written with their table's
+-- name, as in a subquery, look alike, too.
 SELECT p.polrelid,
        p.polname,
        'AS ' || CASE WHEN p.polpermissive THEN 'PERMISSIVE' ELSE 'RESTRICTIVE' END
@@ -7,7 +9,7 @@ SELECT p.polrelid,
        || ' TO ' || (SELECT string_agg(CASE WHEN r.oid = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(r.oid)) END, ', '
                                        ORDER BY CASE WHEN r.oid = 0 THEN '' ELSE pg_get_userbyid(r.oid) END)
                        FROM unnest(p.polroles) AS r (oid))
-       || coalesce(' USING (' || pg_get_expr(p.polqual, p.polrelid) || ')', '')
-       || coalesce(' WITH CHECK (' || pg_get_expr(p.polwithcheck, p.polrelid) || ')', '') AS rest
-  FROM unnest($1::oid[]) AS f (oid)
+       || coalesce(' USING (' || pg_get_expr(p.polqual, f.alike) || ')', '')
+       || coalesce(' WITH CHECK (' || pg_get_expr(p.polwithcheck, f.alike) || ')', '') AS rest
+  FROM unnest($1::oid[], $2::oid[]) AS f (oid, alike)
   JOIN pg_policy p ON p.polrelid = f.oid;
