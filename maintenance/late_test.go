@@ -88,11 +88,12 @@ retention = { keep = "12 months", then = "archive", archive = "file://{{archive}
 func passedText(s *scenario, status string, actions ...string) string {
 	text := status
 	for _, a := range actions {
-		verb, month, ok := strings.Cut(a, " ")
-		if !ok {
-			text += "\n" + verb + " public.chat_master"
+		i := strings.LastIndex(a, " ")
+		if i < 0 {
+			text += "\n" + a + " public.chat_master"
 			continue
 		}
+		verb, month := a[:i], a[i+1:]
 		text += "\n" + verb + ` public.chat_{{month ` + month + ` "2006_01"}}`
 	}
 	var b strings.Builder

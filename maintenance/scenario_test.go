@@ -120,24 +120,16 @@ func (s *scenario) template(text string) *template.Template {
 			return time.Date(now.Year(), now.Month()+time.Month(n), 1, 0, 0, 0, 0, time.UTC).Format(layout)
 		},
 		"period": func(interval, zone string, n int, layout string) string {
-			iv, err := partition.ParseInterval(interval)
-			if err != nil {
-				s.t.Fatal(err)
-			}
-			loc, err := time.LoadLocation(zone)
-			if err != nil {
-				s.t.Fatal(err)
-			}
-			p := iv.PeriodOf(now, loc)
-			for range n {
-				p = iv.Next(p, loc)
-			}
-			for range -n {
-				p = iv.PeriodOf(p.From.Add(-1), loc)
-			}
-			return p.From.In(loc).Format(layout)
+			return s.period(now, interval, zone, n).Format(layout)
 		},
-		"sql": sql.Text,
+		"utc": func(interval, zone string, n int) string {
+			return s.period(now, interval, zone, n).UTC().Format("2006-01-02 15:04:05") + "+00"
+		},
+		"isoweek": func(n int) string {
+			year, week := now.AddDate(0, 0, 7*n).ISOWeek()
+			return fmt.Sprintf("%d_w%02d", year, week)
+		},
+		"sql":     sql.Text,
 		"archive": func() string { return s.archive },
 		"role": func(name string) string {
 			if s.roles[name] == "" {
@@ -146,6 +138,26 @@ func (s *scenario) template(text string) *template.Template {
 			return s.roles[name]
 		},
 	}).Parse(text))
+}
+
+// period returns when the n-th period from the present begins.
+func (s *scenario) period(now time.Time, interval, zone string, n int) time.Time {
+	iv, err := partition.ParseInterval(interval)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	loc, err := time.LoadLocation(zone)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	p := iv.PeriodOf(now, loc)
+	for range n {
+		p = iv.Next(p, loc)
+	}
+	for range -n {
+		p = iv.PeriodOf(p.From.Add(-1), loc)
+	}
+	return p.From.In(loc)
 }
 
 func (s *scenario) section(name, text string) {

@@ -144,6 +144,10 @@ func (i *initOptions) printSQL(ctx context.Context, c *config.Config, set partit
 	if err != nil {
 		return exitError{exitFailed, err}
 	}
+	// What is printed is for the configured database.
+	if cc, err := c.Database.ConnConfig(); err == nil {
+		i.setup.Database = cc.Database
+	}
 	statements, err := i.setup.Statements(ctx, conn, set)
 	if err != nil {
 		return exitError{exitFailed, err}

@@ -55,7 +55,7 @@ func TestInitPrint(t *testing.T) {
 	c := newCLI(t, "[[set]]\nparent = \"public.chat_master\"\nkey = \"created_at\"\n")
 	keeper, reader := c.db.Role(t, "keeper"), c.db.Role(t, "reader")
 	out, _ := c.run(exitOK, "init", "--print", "--role", keeper, "--grant-select", reader)
-	expect(t, out, "CREATE ROLE", "CREATE TABLE public.chat_master", "CREATE OR REPLACE TRIGGER", "BEGIN;", "COMMIT;")
+	expect(t, out, "CREATE ROLE", "CREATE TABLE public.chat_master", "CREATE OR REPLACE TRIGGER", "BEGIN;", "COMMIT;", "GRANT CONNECT ON DATABASE "+c.db.Name)
 	if n := c.int(`SELECT count(*) FROM pg_class WHERE relname = 'chat_master'`); n != 0 {
 		t.Fatal("--print made the parent")
 	}

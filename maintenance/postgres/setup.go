@@ -15,6 +15,8 @@ import (
 type Setup struct {
 	// Role is the daemon's; it is made where it is missing, and owns the parent.
 	Role string
+	// Database is the one that Role may connect to, by default the connection's.
+	Database string
 	// Schema is SQL that makes the parent.
 	Schema string
 	// Writers may insert, Readers may select.
@@ -58,8 +60,8 @@ func (s Setup) Install(ctx context.Context, conn *pgx.Conn, set partition.Set) e
 // package, which the server itself fills in.
 func (s Setup) Statements(ctx context.Context, conn *pgx.Conn, set partition.Set) ([]string, error) {
 	var role string
-	err := conn.QueryRow(ctx, "SELECT format($1, $2::text, $3::text, $4::text, current_database())",
-		sql.Text("role.sql"), s.Role, set.Parent.Schema, quoteName(set.Parent)).Scan(&role)
+	err := conn.QueryRow(ctx, "SELECT format($1, $2::text, $3::text, $4::text, coalesce(nullif($5, ''), current_database()))",
+		sql.Text("role.sql"), s.Role, set.Parent.Schema, quoteName(set.Parent), s.Database).Scan(&role)
 	if err != nil {
 		return nil, fmt.Errorf("fill in role.sql: %w", err)
 	}
