@@ -82,7 +82,7 @@ var allMonths = fmt.Sprintf(`INSERT INTO chat_master (created_at) SELECT date_tr
 // laps and writings bound the writers: each makes so many transactions a lap,
 // and begins the next lap when a pass has begun and ended since. So passes meet
 // the writers at work as well as what they leave behind.
-const laps, writings = 5, 8
+const laps, writings = 4, 8
 
 // world is a set with writers and passes at work.
 type world struct {

@@ -86,7 +86,7 @@ func ofOneSet(conn *pgx.Conn, err error) bool {
 	if conn.IsClosed() {
 		return false
 	}
-	if errors.Is(err, errVanished) {
+	if errors.Is(err, errVanished) || errors.Is(err, errUnexpected) {
 		return true
 	}
 	var pgErr *pgconn.PgError
@@ -135,6 +135,10 @@ type observation struct {
 // it could be deparsed. What is missing then must not be taken for missing from
 // the tables.
 var errVanished = errors.New("a table or an index was dropped while it was looked at")
+
+// errUnexpected says that what PostgreSQL printed is not of the form that is known.
+// It must not be taken for an index that is missing.
+var errUnexpected = errors.New("an index's definition is not what it was expected to be")
 
 // run makes one round trip of the catalogs.
 func (o *observation) run(ctx context.Context, b *batch) error {
@@ -237,7 +241,7 @@ func (o *observation) readDefinitions(ctx context.Context) error {
 	}
 	for oid, kind := range byOID {
 		if kind.definition == "" {
-			return fmt.Errorf("the definition of index %d is not what it was expected to be", oid)
+			return fmt.Errorf("index %d: %w", oid, errUnexpected)
 		}
 	}
 	return nil

@@ -74,7 +74,7 @@ func (o *observation) finish(t *table) {
 		return 2
 	}
 	slices.SortFunc(t.properties, func(a, b partition.Property) int {
-		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name), cmp.Compare(rank(a), rank(b)))
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name), cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Value, b.Value))
 	})
 	t.properties = slices.CompactFunc(t.properties, func(a, b partition.Property) bool { return a.Kind == b.Kind && a.Name == b.Name })
 }

@@ -96,12 +96,39 @@ func TestRouteOwnersRightsAreNotForOthers(t *testing.T) {
 	want(t, "traps sprung", r.rows(t, "SELECT count(*) FROM trap.sprung"), "0")
 	want(t, "rows", r.rows(t, "SELECT tableoid::regclass, count(*) FROM event_master GROUP BY 1"), "event_2018_11 2")
 	// Settings that the functions keep their notes in are anybody's to change.
-	for _, note := range []string{"0|-infinity|infinity", "'trap.sprung'::regclass|-infinity|infinity"} {
+	if _, err := conn.Exec(t.Context(), "CREATE TABLE trap.other (id integer, program_id text, body text, created_at timestamp); CREATE TABLE trap.alike () INHERITS (trap.other)"); err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range []string{"0", r.rows(t, "SELECT 'trap.alike'::regclass::oid"), r.rows(t, "SELECT 'event_master'::regclass::oid")} {
+		note := table + "|-infinity|infinity"
 		for n := range 65 {
 			name := fmt.Sprintf("partitiond.found_%s_%d", shortDigest("public", "event_master"), n)
-			_, _ = conn.Exec(t.Context(), "SELECT set_config($1, $2, false)", name, note)
+			if _, err := conn.Exec(t.Context(), "SELECT set_config($1, $2, false)", name, note); err != nil {
+				t.Fatal(err)
+			}
 		}
-		_, _ = conn.Exec(t.Context(), "INSERT INTO event_master (program_id, created_at) VALUES ('b', '2018-11-05')")
+		want(t, "insert with a false note", code(t, conn, "INSERT INTO event_master (program_id, created_at) VALUES ('b', '2018-11-05')"), "")
 	}
-	want(t, "rows elsewhere", r.rows(t, "SELECT count(*) FROM trap.sprung"), "0")
+	want(t, "rows elsewhere", r.rows(t, "SELECT count(*) FROM trap.alike"), "0")
+	want(t, "rows in place", r.rows(t, "SELECT tableoid::regclass, count(*) FROM event_master GROUP BY 1"), "event_2018_11 5")
+}
+
+// TestRouteWritesToOthersPartitions has a partition that belongs to somebody
+// else, whom the parent's owner may not command.
+func TestRouteWritesToOthersPartitions(t *testing.T) {
+	t.Parallel()
+	r := newRouted(t, eventParent, eventRoute())
+	owner, other := r.Role(t, "owner"), r.Role(t, "other")
+	r.exec(t, insertNovember)
+	r.exec(t, "ALTER TABLE event_2018_11 OWNER TO "+other+"; GRANT INSERT ON event_2018_11 TO "+owner+"; GRANT USAGE, CREATE ON SCHEMA public TO "+owner+"; ALTER TABLE event_master OWNER TO "+owner)
+	for _, f := range []string{"()", "_create(timestamp)", "_fits(regclass, regclass, text[], text[])"} {
+		r.exec(t, "ALTER FUNCTION event_insert_function"+f+" OWNER TO "+owner)
+	}
+	conn := r.open(t, owner)
+	want(t, "insert", code(t, conn, insertNovember), "")
+	r.exec(t, "REVOKE ALL ON event_2018_11 FROM "+owner)
+	want(t, "insert without the privilege", code(t, conn, insertNovember), "42501")
+	r.exec(t, "GRANT INSERT (program_id, body, id, created_at) ON event_2018_11 TO "+owner)
+	want(t, "insert with column privileges, twice", code(t, conn, insertNovember+"; "+insertNovember), "")
+	want(t, "rows", r.rows(t, "SELECT tableoid::regclass, count(*) FROM event_master GROUP BY 1"), "event_2018_11 4")
 }

@@ -89,29 +89,70 @@ func TestRouteRacesForNewMonths(t *testing.T) {
 func TestRouteMeetsATableMadeWithoutTheLock(t *testing.T) {
 	t.Parallel()
 	r := newRouted(t, eventParent, eventRoute())
-	other, watch := r.Conn(t), r.Conn(t)
+	other := r.Conn(t)
 	if _, err := other.Exec(t.Context(), `BEGIN; CREATE TABLE event_2018_11 (CHECK (date_trunc('day', created_at) >= '2018-11-01'
 		AND date_trunc('day', created_at) < '2018-12-01')) INHERITS (event_master)`); err != nil {
 		t.Fatal(err)
 	}
-	inserted := make(chan error, 1)
-	go func() {
-		_, err := r.conn.Exec(t.Context(), insertNovember)
-		inserted <- err
-	}()
-	for blocked := false; !blocked; {
-		if err := watch.QueryRow(t.Context(), "SELECT cardinality(pg_blocking_pids($1)) > 0", r.conn.PgConn().PID()).Scan(&blocked); err != nil {
+	r.whileBlocked(t, insertNovember, func() {
+		if _, err := other.Exec(t.Context(), "COMMIT"); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if _, err := other.Exec(t.Context(), "COMMIT"); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-inserted; err != nil {
-		t.Fatal(err)
-	}
+	})
 	want(t, "row", r.rows(t, whereabouts), "event_2018_11 a")
 	want(t, "notices", strings.Join(r.notices, "; "), "")
+}
+
+// whileBlocked runs SQL on the set's connection, and f once that waits for a lock.
+func (r *routed) whileBlocked(t *testing.T, sql string, f func()) {
+	t.Helper()
+	watch, pid := r.Conn(t), r.conn.PgConn().PID()
+	done := make(chan error, 1)
+	go func() {
+		_, err := r.conn.Exec(t.Context(), sql)
+		done <- err
+	}()
+	for blocked := false; !blocked; {
+		if err := watch.QueryRow(t.Context(), "SELECT cardinality(pg_blocking_pids($1)) > 0", pid).Scan(&blocked); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-done:
+			t.Fatalf("it did not wait: %v", err)
+		default:
+		}
+	}
+	f()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRouteWaitsForARemoval has an insert that comes while a month is on its way
+// out: once it may go on, the month is no longer the set's.
+func TestRouteWaitsForARemoval(t *testing.T) {
+	t.Parallel()
+	for _, branch := range []bool{true, false} {
+		for removal, row := range map[string]string{
+			"ALTER TABLE event_2018_11 NO INHERIT event_master": "event_master a",
+			"DROP TABLE event_2018_11":                          "event_2018_11 a",
+		} {
+			t.Run(fmt.Sprintf("branch %v, %s", branch, removal), func(t *testing.T) {
+				t.Parallel()
+				r := newRouted(t, eventParent, eventRoute())
+				r.branch(t, "2018-11-01", true)
+				if branch {
+					r.install(t)
+				}
+				r.exec(t, insertNovember+"; DELETE FROM event_master") // Plans are made.
+				other := r.Conn(t)
+				want(t, "removal", code(t, other, "BEGIN"), "")
+				want(t, "removal", code(t, other, removal), "")
+				r.whileBlocked(t, insertNovember, func() { want(t, "commit", code(t, other, "COMMIT"), "") })
+				want(t, "row", r.rows(t, whereabouts), row)
+			})
+		}
+	}
 }
 
 // removal is how a month goes. In both ways the wait for the table is shorter

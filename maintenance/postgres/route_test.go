@@ -175,6 +175,23 @@ func TestRouteFollowsColumnsInOneSession(t *testing.T) {
 	want(t, "rows in the parent", r.rows(t, "SELECT count(*) FROM ONLY event_master"), "0")
 }
 
+// TestRouteNeverShiftsColumns has tables whose columns would take each other's
+// values without an error.
+func TestRouteNeverShiftsColumns(t *testing.T) {
+	t.Parallel()
+	route := eventRoute()
+	route.Columns = []partition.Column{{Name: "created_at"}, {Name: "a"}, {Name: "b"}}
+	r := newRouted(t, "CREATE TABLE event_master (created_at timestamp, a text, b text)", route)
+	r.branch(t, "2018-10-01", true)
+	r.branch(t, "2018-11-01", false)
+	r.install(t)
+	insert := "INSERT INTO event_master (created_at, b) SELECT timestamp '2018-10-05' + i * interval '1 month', 'b' FROM generate_series(0, 2) AS i"
+	r.exec(t, insert+"; ALTER TABLE ONLY event_master DROP COLUMN a; "+insert)
+	for _, month := range []string{"10", "11", "12"} {
+		want(t, month, r.rows(t, "SELECT coalesce(a, '-'), b, count(*) FROM event_2018_"+month+" GROUP BY 1, 2"), "- b 2")
+	}
+}
+
 func TestRouteGeneratedColumns(t *testing.T) {
 	t.Parallel()
 	route := eventRoute()
@@ -247,6 +264,21 @@ func TestRouteOutsideOfReadCommitted(t *testing.T) {
 	r.exec(t, "ROLLBACK")
 	r.exec(t, "BEGIN ISOLATION LEVEL REPEATABLE READ; "+insertNovember+"; COMMIT")
 	want(t, "rows", r.rows(t, whereabouts), "event_2018_11 a; event_2018_11 a")
+	r.exec(t, "CREATE TABLE event_2018_12 ()")
+	r.exec(t, "BEGIN ISOLATION LEVEL REPEATABLE READ; INSERT INTO event_master (program_id, created_at) VALUES ('b', '2018-12-05'); COMMIT")
+	want(t, "rows beside a taken name", r.rows(t, whereabouts), "event_2018_11 a; event_2018_11 a; event_master b")
+}
+
+// TestRouteWindowIsTheSetsTime has a set whose clocks are a day from the session's.
+func TestRouteWindowIsTheSetsTime(t *testing.T) {
+	t.Parallel()
+	route := eventRoute()
+	route.Zone = "Pacific/Kiritimati"
+	route.Window = partition.Window{Past: partition.Interval{N: 2, Unit: partition.Hour}, Future: partition.Interval{N: 2, Unit: partition.Hour}}
+	route.Interval, route.Pattern = partition.Interval{N: 1, Unit: partition.Hour}, "event_%Y%m%d%H"
+	r := newRouted(t, eventParent, route)
+	r.exec(t, `SET TimeZone = 'Pacific/Pago_Pago'; INSERT INTO event_master (program_id, created_at) SELECT i, now() AT TIME ZONE 'Pacific/Kiritimati' + i * interval '1 hour' FROM generate_series(-4, 4) AS i`)
+	want(t, "rows in tables", r.rows(t, "SELECT program_id FROM event_master WHERE tableoid <> 'event_master'::regclass ORDER BY program_id::integer"), "-2; -1; 0; 1; 2")
 }
 
 // TestRouteUnderStrangeSettings has sessions that read and write dates, names
@@ -257,7 +289,7 @@ func TestRouteUnderStrangeSettings(t *testing.T) {
 		t.Run(string(key), func(t *testing.T) {
 			t.Parallel()
 			route := eventRoute()
-			route.KeyType, route.Zone = key, "America/Sao_Paulo"
+			route.KeyType, route.Zone = key, "Asia/Kolkata" // Its abbreviation IST is also Israel's.
 			r := newRouted(t, strings.Replace(eventParent, "timestamp without time zone", string(key), 1), route)
 			r.branch(t, "2018-10-05", true)
 			r.install(t)
@@ -306,10 +338,7 @@ func TestRouteManyBranches(t *testing.T) {
 	route := eventRoute()
 	route.Interval, route.Pattern = partition.Interval{N: 1, Unit: partition.Day}, "event_%Y%m%d"
 	r := newRouted(t, eventParent, route)
-	var days []string
-	for _, row := range strings.Split(r.rows(t, "SELECT (date '2018-11-01' + i)::text FROM generate_series(0, 63) AS i WHERE i NOT IN (7, 40)"), "; ") {
-		days = append(days, row)
-	}
+	days := strings.Split(r.rows(t, "SELECT (date '2018-11-01' + i)::text FROM generate_series(0, 63) AS i WHERE i NOT IN (7, 40)"), "; ")
 	for i, day := range days {
 		r.branch(t, day, i >= 30 && i < 33)
 	}

@@ -7,7 +7,8 @@
 -- spelling. Row security "off" does not lift a policy: it makes a query that a
 -- policy would cut short fail (PostgreSQL documentation, 20.11.1 Statement
 -- Behavior). JIT and parallel workers would cost more than most of these queries
--- take; with a little memory thousands of tables are joined without a file. Names come and go as UTF-8, whatever the database's own encoding is.
+-- take; with a little memory thousands of tables are joined without a file. Names
+-- come and go as UTF-8, whatever the database's own encoding is.
 SELECT set_config('transaction_read_only', 'on', true),
        set_config('client_encoding', 'UTF8', true),
        set_config('search_path', 'pg_catalog', true),
