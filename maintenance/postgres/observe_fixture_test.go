@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,7 +11,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/partitiond/partitiond/maintenance/partition"
-	"github.com/partitiond/partitiond/maintenance/pgtemp"
 	"github.com/partitiond/partitiond/maintenance/pgtemp/pgtest"
 )
 
@@ -27,13 +25,6 @@ type observed struct {
 func newObserved(t testing.TB, sql ...string) *observed {
 	t.Helper()
 	return observedOn(t, pgtest.New(t), sql...)
-}
-
-// observedAlone is on a server of its own, so that no other test's transactions
-// are on it.
-func observedAlone(t testing.TB, options pgtemp.Options) *observed {
-	t.Helper()
-	return observedOn(t, pgtest.On(t, pgtest.Server(t, options)))
 }
 
 func observedOn(t testing.TB, db *pgtest.Database, sql ...string) *observed {
@@ -67,19 +58,6 @@ func (o *observed) since(major int, what string) bool {
 		return false
 	}
 	return true
-}
-
-// extension makes an extension, or skips the test where it is not installed.
-func (o *observed) extension(name string) {
-	o.t.Helper()
-	var found bool
-	if err := o.conn.QueryRow(o.t.Context(), "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = $1)", name).Scan(&found); err != nil {
-		o.t.Fatal(err)
-	}
-	if !found {
-		o.t.Skipf("this PostgreSQL comes without the extension %s", name)
-	}
-	o.exec("CREATE EXTENSION " + name)
 }
 
 // monthly is a set by month with the key created_at, whose names follow from
@@ -124,15 +102,6 @@ func (o *observed) one(parent string) partition.Snapshot {
 		o.t.Fatalf("%s was not found", parent)
 	}
 	return snap
-}
-
-// hold runs SQL in a transaction of another session, which ends with the test
-// or with what it returns.
-func (o *observed) hold(sql string) (release func()) {
-	o.t.Helper()
-	conn := o.Conn(o.t)
-	runSQL(o.t, conn, "BEGIN", sql)
-	return func() { _ = conn.Close(context.Background()) }
 }
 
 // child returns the partition of that name.
