@@ -34,9 +34,9 @@ func TestPassesAmongWriters(t *testing.T) {
 		prepare         string
 	}{
 		{"archive", `keep = "12 months", then = "archive", archive = "file://{{archive}}", max_share = 1`, 32, noTrigger},
-		{"detach", `keep = "12 months", then = "detach", schema = "old", max_share = 1`, 12, noTrigger},
-		{"drop", `keep = "12 months", then = "drop", max_share = 1`, 12, noTrigger},
-		{"adopt", `keep = "12 months", then = "archive", archive = "file://{{archive}}", max_share = 1`, 12, allMonths},
+		{"detach", `keep = "12 months", then = "detach", schema = "old", max_share = 1`, 8, noTrigger},
+		{"drop", `keep = "12 months", then = "drop", max_share = 1`, 8, noTrigger},
+		{"adopt", `keep = "12 months", then = "archive", archive = "file://{{archive}}", max_share = 1`, 8, allMonths},
 	} {
 		t.Run(how.name, func(t *testing.T) {
 			w := newWorld(t, how.retention)
