@@ -6,10 +6,10 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 # How long make fuzz tries each fuzz test.
 FUZZTIME ?= 20s
 
-.PHONY: help build demo test lint fuzz clean
+.PHONY: help build demo test lint fuzz bench-archive clean
 
 help: ## say what each target does
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
 
 build: ## build bin/partitiond, with its version
 	$(GO) build -trimpath -buildvcs=false -ldflags '-X main.stamp=$(VERSION)' -o bin/partitiond ./cmd/partitiond
@@ -28,6 +28,10 @@ lint: ## look for mistakes with go vet and staticcheck
 
 fuzz: ## run each fuzz test for FUZZTIME
 	GO='$(GO)' .ci/fuzz $(FUZZTIME)
+
+bench-archive: ## compare ways to archive and restore, on a throw-away PostgreSQL
+	@.ci/ensure-postgres
+	$(GO) run ./maintenance/bench/archive
 
 clean: ## remove what build made
 	rm -rf bin

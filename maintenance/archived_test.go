@@ -1,6 +1,7 @@
 package maintenance_test
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/csv"
 	"encoding/hex"
@@ -17,10 +18,9 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// part is a part of an archive, read as somebody reads it who has only the
-// files: what is in the manifest, and the rows.
+// part is an export of an archive in CSV, read as somebody reads it who has only
+// the files: what is in the manifest, and the rows of all its files.
 type part struct {
-	File string `json:"file"`
 	Load struct {
 		Columns string `json:"columns"`
 	} `json:"load"`
@@ -29,12 +29,17 @@ type part struct {
 			Local string `json:"name"`
 		} `json:"table"`
 	} `json:"source"`
+	Late    bool `json:"late"`
 	Content struct {
 		Rows int `json:"rows"`
 	} `json:"content"`
-	SHA256     string   `json:"sha256"`
+	Parts []struct {
+		File   string `json:"file"`
+		SHA256 string `json:"sha256"`
+	} `json:"parts"`
 	Supersedes []string `json:"supersedes"`
 
+	path   string // the manifest's
 	header []string
 	rows   [][]string
 }
@@ -70,23 +75,32 @@ func readArchive(t *testing.T, root string) []part {
 		for _, s := range p.Supersedes {
 			superseded[filepath.Join(filepath.Dir(path), s)] = true
 		}
-		p.File = filepath.Join(filepath.Dir(path), p.File)
+		p.path = path
 		parts = append(parts, p)
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	parts = slices.DeleteFunc(parts, func(p part) bool { return superseded[p.File] })
+	// manifest-0002.json is before manifest.json in the directory.
+	slices.SortStableFunc(parts, func(a, b part) int {
+		return cmp.Or(strings.Compare(filepath.Dir(a.path), filepath.Dir(b.path)), strings.Compare(a.Parts[0].File, b.Parts[0].File))
+	})
+	parts = slices.DeleteFunc(parts, func(p part) bool { return superseded[p.path] })
 	for i := range parts {
-		parts[i].read(t)
+		for _, f := range parts[i].Parts {
+			parts[i].read(t, filepath.Join(filepath.Dir(parts[i].path), f.File), f.SHA256)
+		}
+		if p := parts[i]; len(p.rows) != p.Content.Rows {
+			t.Errorf("%s says %d rows, its files have %d", p.path, p.Content.Rows, len(p.rows))
+		}
 	}
 	return parts
 }
 
-func (p *part) read(t *testing.T) {
+func (p *part) read(t *testing.T, file, want string) {
 	t.Helper()
-	f, err := os.Open(p.File)
+	f, err := os.Open(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +113,7 @@ func (p *part) read(t *testing.T) {
 	defer z.Close()
 	r := csv.NewReader(z)
 	if p.header, err = r.Read(); err != nil {
-		t.Fatalf("%s: %v", p.File, err)
+		t.Fatalf("%s: %v", file, err)
 	}
 	for {
 		row, err := r.Read()
@@ -107,14 +121,14 @@ func (p *part) read(t *testing.T) {
 			break
 		}
 		if err != nil {
-			t.Fatalf("%s: %v", p.File, err)
+			t.Fatalf("%s: %v", file, err)
 		}
 		p.rows = append(p.rows, row)
 	}
 	if _, err := io.Copy(sum, f); err != nil {
 		t.Fatal(err)
 	}
-	if got := hex.EncodeToString(sum.Sum(nil)); got != p.SHA256 || len(p.rows) != p.Content.Rows {
-		t.Errorf("%s has %d rows and SHA-256 %s, its manifest says %d and %s", p.File, len(p.rows), got, p.Content.Rows, p.SHA256)
+	if got := hex.EncodeToString(sum.Sum(nil)); got != want {
+		t.Errorf("%s has the SHA-256 %s, its manifest says %s", file, got, want)
 	}
 }

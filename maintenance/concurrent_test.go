@@ -298,7 +298,7 @@ func (w *world) account() {
 	}
 	for _, p := range readArchive(t, w.archive) {
 		for _, n := range p.column("user_id") {
-			note(p.File, n)
+			note(p.path, n)
 		}
 	}
 	lost, doubled, strange := 0, 0, 0

@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/partitiond/partitiond/maintenance"
+	"github.com/partitiond/partitiond/maintenance/archive"
 	"github.com/partitiond/partitiond/maintenance/config"
 	"github.com/partitiond/partitiond/maintenance/partition"
 )
@@ -147,6 +148,8 @@ func TestDoomedPass(t *testing.T) {
 	m := maintenance.Maintainer{
 		Connect: func(ctx context.Context) (*pgx.Conn, error) { return pgx.ConnectConfig(ctx, options) },
 		Log:     slog.New(slog.NewTextHandler(counter, nil)),
+		// Its other formats and stores have a crash test of their own.
+		Archiving: maintenance.Archiving{Format: archive.CSV},
 	}
 	var sets []partition.Set
 	for _, s := range c.Sets {

@@ -51,7 +51,7 @@ retention = { keep = "12 months", then = "archive", archive = "file://{{archive}
 	var rowsIn, numbers []string
 	for _, p := range parts {
 		rowsIn = append(rowsIn, fmt.Sprint(len(p.rows)))
-		name := p.File[strings.LastIndex(p.File, "/")+1:]
+		name := p.Parts[0].File
 		numbers = append(numbers, name[:len("part-0001")])
 	}
 	if got := strings.Join(numbers, " "); got != "part-0001 part-0002 part-0003 part-0001 part-0002" {
@@ -61,8 +61,8 @@ retention = { keep = "12 months", then = "archive", archive = "file://{{archive}
 		t.Errorf("the parts have %s rows", got)
 	}
 	for _, p := range first {
-		if !slices.ContainsFunc(parts, func(q part) bool { return q.File == p.File && q.SHA256 == p.SHA256 }) {
-			t.Errorf("%s was overwritten", p.File)
+		if !slices.ContainsFunc(parts, func(q part) bool { return q.path == p.path && slices.Equal(q.Parts, p.Parts) }) {
+			t.Errorf("%s was overwritten", p.path)
 		}
 	}
 	ids := strings.Fields(rows(t, s.conn, "SELECT id FROM chat_master"))

@@ -170,7 +170,7 @@ func TestNothingImportsCommands(t *testing.T) {
 }
 
 // impure is what would give maintenance/partition a world to depend on. A name
-// ending in "/" stands for all below it.
+// ending in "/" stands for all below it, except net/url, which only reads text.
 var impure = []string{
 	"database/sql", "database/sql/", "embed", "io/fs", "io/ioutil", "log", "log/", "math/rand", "math/rand/",
 	"net", "net/", "os", "os/", "path/filepath", "runtime", "runtime/", "syscall", "testing", "testing/", "unsafe",
@@ -212,7 +212,7 @@ func impurities(t *testing.T, name string) (found []string) {
 			t.Fatal(err)
 		}
 		for _, unwanted := range impure {
-			if imported == unwanted || strings.HasSuffix(unwanted, "/") && strings.HasPrefix(imported, unwanted) {
+			if imported == unwanted || strings.HasSuffix(unwanted, "/") && strings.HasPrefix(imported, unwanted) && imported != "net/url" {
 				report(spec.Pos(), "imports "+imported)
 			}
 		}

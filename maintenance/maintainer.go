@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -17,13 +18,18 @@ import (
 )
 
 // Maintainer runs passes. It keeps no state between them: whatever a pass needs
-// to know it reads from the catalog.
+// to know it reads from the catalog and from the archives. It must not be copied.
 type Maintainer struct {
 	// Connect opens a new connection.
 	Connect func(ctx context.Context) (*pgx.Conn, error)
 	Log     *slog.Logger
 	// Parallel is how many sets are worked on side by side; at least one is.
 	Parallel int
+	// Archiving says how partitions are archived.
+	Archiving Archiving
+
+	// stores are those of the archives by their URL.
+	stores sync.Map
 }
 
 // ErrConnect says that no connection was to be had.
@@ -210,7 +216,7 @@ func (m *Maintainer) session(ctx context.Context, stop <-chan struct{}, lock *po
 	if err != nil {
 		return nil, err
 	}
-	session, err := postgres.NewSession(ctx, conn, lock, exportPartition, stop)
+	session, err := postgres.NewSession(ctx, conn, lock, m.export, stop)
 	if err != nil {
 		return nil, errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
 	}

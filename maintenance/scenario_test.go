@@ -17,6 +17,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"github.com/partitiond/partitiond/maintenance"
+	"github.com/partitiond/partitiond/maintenance/archive"
 	"github.com/partitiond/partitiond/maintenance/config"
 	"github.com/partitiond/partitiond/maintenance/partition"
 	"github.com/partitiond/partitiond/maintenance/pgtemp/pgtest"
@@ -105,6 +106,8 @@ func newScenario(t *testing.T) *scenario {
 		Connect:  func(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, db.URL) },
 		Log:      slog.New(slog.NewTextHandler(t.Output(), nil)),
 		Parallel: 2,
+		// Tests read the archive as somebody who has nothing but its files.
+		Archiving: maintenance.Archiving{Format: archive.CSV},
 	}
 	return s
 }

@@ -362,6 +362,9 @@ BEGIN
     child pg_catalog.regclass;
     names pg_catalog.text;
     vals pg_catalog.text;
+    whole pg_catalog.bool;
+    valued pg_catalog.text;
+    differs pg_catalog.bool;
   BEGIN
     -- What this transaction has looked up it has locked, so that still holds. Some
     -- notes do for all periods: which one it is about, a note says itself.
@@ -378,14 +381,44 @@ BEGIN
       END IF;
       PERFORM pg_catalog.set_config(note, pg_catalog.current_setting({{.Found}}, true), true);
     END IF;
-    -- By name, since the order may differ. A column that the role may not write has
-    -- its default, here as in the parent.
-    SELECT pg_catalog.string_agg(pg_catalog.quote_ident(a.attname), ', '),
-           pg_catalog.string_agg('($1).' || pg_catalog.quote_ident(a.attname), ', ')
-      INTO names, vals
-      FROM pg_catalog.pg_attribute AS a
-     WHERE a.attrelid = TG_RELID AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
-       AND (NOT a.atthasdef OR pg_catalog.has_column_privilege(TG_RELID, a.attnum, 'INSERT'));
+    -- By name, since the order may differ, and only what the role may write.
+    SELECT pg_catalog.string_agg(pg_catalog.quote_ident(a.attname), ', ') FILTER (WHERE a.granted),
+           pg_catalog.string_agg('($1).' || pg_catalog.quote_ident(a.attname), ', ') FILTER (WHERE a.granted),
+           pg_catalog.bool_and(a.granted)
+      INTO names, vals, whole
+      FROM (SELECT a.attname, pg_catalog.has_column_privilege(TG_RELID, a.attnum, 'INSERT') AS granted
+              FROM pg_catalog.pg_attribute AS a
+             WHERE a.attrelid = TG_RELID AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '') AS a;
+    IF NOT whole THEN
+      -- What the role may not write it has not named in its INSERT: there is a
+      -- default, no value, or what an identity or a trigger before this one has put
+      -- there. Left out, the column gets the same from the partition, if that has
+      -- the same default and no trigger could have overruled it, or if there is no
+      -- default and no value.
+      SELECT pg_catalog.string_agg('($1).' || pg_catalog.quote_ident(a.attname) || ' IS DISTINCT FROM NULL', ' OR ')
+               FILTER (WHERE NOT a.defaults),
+             pg_catalog.bool_or(a.defaults AND EXISTS (
+                 SELECT FROM pg_catalog.pg_trigger AS t
+                  WHERE t.tgrelid = TG_RELID AND t.tgname < TG_NAME AND t.tgenabled <> 'D' AND t.tgtype & 7 = 7)
+               OR (SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid) FROM pg_catalog.pg_attrdef AS d
+                    WHERE d.adrelid = TG_RELID AND d.adnum = a.attnum)
+                 IS DISTINCT FROM
+                  (SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid)
+                     FROM pg_catalog.pg_attribute AS c JOIN pg_catalog.pg_attrdef AS d ON d.adrelid = c.attrelid AND d.adnum = c.attnum
+                    WHERE c.attrelid = child AND c.attname = a.attname))
+        INTO valued, differs
+        FROM (SELECT a.attname, a.attnum,
+                     a.atthasdef OR (SELECT t.typdefault FROM pg_catalog.pg_type AS t WHERE t.oid = a.atttypid) IS NOT NULL AS defaults
+                FROM pg_catalog.pg_attribute AS a
+               WHERE a.attrelid = TG_RELID AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+                 AND NOT pg_catalog.has_column_privilege(TG_RELID, a.attnum, 'INSERT')) AS a;
+      IF valued <> '' AND NOT differs THEN
+        EXECUTE 'SELECT ' || valued INTO differs USING NEW;
+      END IF;
+      IF differs OR names IS NULL THEN
+        RETURN NEW; -- Its owner may move it, which the daemon does.
+      END IF;
+    END IF;
     EXECUTE pg_catalog.format('INSERT INTO %s (%s) VALUES (%s)', child, names, vals) USING NEW;
   END;
 END routed;

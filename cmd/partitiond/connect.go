@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/partitiond/partitiond/maintenance"
+	"github.com/partitiond/partitiond/maintenance/archive"
 	"github.com/partitiond/partitiond/maintenance/config"
 )
 
@@ -32,6 +33,11 @@ func newMaintainer(c *config.Config, log *slog.Logger) (*maintenance.Maintainer,
 		},
 		Log:      log,
 		Parallel: c.Schedule.Parallel,
+		Archiving: maintenance.Archiving{
+			Format:    archive.Format(c.Archive.Format),
+			PartBytes: c.Archive.PartBytes, BytesPerSecond: c.Archive.BytesPerSecond,
+			S3: archive.S3Options{Endpoint: c.Archive.S3.Endpoint, Region: c.Archive.S3.Region, PathStyle: c.Archive.S3.PathStyle},
+		},
 	}, nil
 }
 

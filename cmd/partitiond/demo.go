@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/partitiond/partitiond/maintenance"
+	"github.com/partitiond/partitiond/maintenance/archive"
 	"github.com/partitiond/partitiond/maintenance/config"
 	"github.com/partitiond/partitiond/maintenance/partition"
 	"github.com/partitiond/partitiond/maintenance/pgtemp"
@@ -109,6 +110,8 @@ type demo struct {
 	rows   int
 	keep   bool
 
+	// store is the set's archive.
+	store archive.Store
 	// dir goes away with the server.
 	dir string
 	// conn is a superuser's.
@@ -252,6 +255,9 @@ archive = %q
 		return "", err
 	}
 	d.set = c.Sets[0].Set
+	if d.store, err = d.maintain.OpenStore(d.set); err != nil {
+		return "", err
+	}
 	return text, nil
 }
 

@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -27,12 +27,12 @@ func (d *demo) archived(ctx context.Context, plan maintenance.Planned) ([]demoAr
 		if a.Kind != partition.Retire {
 			continue
 		}
-		parts, err := archive.Find(archive.Place{Root: d.set.Retention.Archive, Parent: d.set.Parent, Bounds: a.Bounds})
+		parts, err := archive.Find(ctx, d.store, archive.Place{Parent: d.set.Parent, Bounds: a.Bounds})
 		if err != nil {
 			return nil, fmt.Errorf("look into the archive: %w", err)
 		}
 		for _, m := range parts {
-			if err := archive.Verify(ctx, d.set.Retention.Archive, m); err != nil {
+			if err := archive.Verify(ctx, d.store, m, nil); err != nil {
 				return nil, fmt.Errorf("verify the archive: %w", err)
 			}
 		}
@@ -44,47 +44,36 @@ func (d *demo) archived(ctx context.Context, plan maintenance.Planned) ([]demoAr
 func (d *demo) showArchived(archived []demoArchive) {
 	d.show.line("")
 	d.show.line("  In %s:", d.set.Retention.Archive)
-	rows := [][]string{{"file", "rows", "as CSV", "size", "sha256"}}
+	rows := [][]string{{"file", "rows", "size", "sha256"}}
 	for _, a := range archived {
 		for _, m := range a.parts {
-			path := strings.TrimPrefix(m.Path, d.set.Parent.String()+"/")
-			rows = append(rows, []string{path, counted(m.Content.Rows), sized(m.RawBytes), sized(m.CompressedBytes), m.SHA256[:16] + "..."})
+			for _, p := range m.Parts {
+				file := strings.TrimPrefix(path.Join(path.Dir(m.Key), p.File), d.set.Parent.String()+"/")
+				rows = append(rows, []string{file, counted(p.Digest.Rows), sized(p.Bytes), p.SHA256[:16] + "..."})
+			}
 		}
 	}
-	d.show.table("lrrrl", rows)
+	d.show.table("lrrl", rows)
 }
 
-// restore loads all archives into one new table, with nothing but what their
-// manifests say.
+// restore loads all archives into one new table.
 func (d *demo) restore(ctx context.Context, archived []demoArchive) error {
 	return pgx.BeginFunc(ctx, d.conn, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "CREATE TABLE public.restored (LIKE public.chat_master)"); err != nil {
 			return err
 		}
+		target := partition.Name{Schema: "public", Local: "restored"}
+		var all []archive.Manifest
 		for _, a := range archived {
 			for _, m := range a.parts {
-				if err := d.restorePart(ctx, tx, m); err != nil {
-					return fmt.Errorf("%s: %w", m.Path, err)
+				if err := archive.Restore(ctx, tx, d.store, m, target, nil); err != nil {
+					return err
 				}
+				all = append(all, m)
 			}
 		}
-		return nil
+		return archive.EqualRows(ctx, tx, all, target)
 	})
-}
-
-func (d *demo) restorePart(ctx context.Context, tx pgx.Tx, m archive.Manifest) (err error) {
-	for name, value := range m.Load.Settings {
-		if _, err := tx.Exec(ctx, "SELECT set_config($1, $2, true)", name, value); err != nil {
-			return err
-		}
-	}
-	csv, err := archive.Open(d.set.Retention.Archive, m)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, csv.Close()) }()
-	_, err = tx.Conn().PgConn().CopyFrom(ctx, csv, "COPY public.restored "+m.Load.Columns+" FROM STDIN WITH "+m.Load.Options)
-	return err
 }
 
 // settle checks everything that the demo claims, and returns how much of it is

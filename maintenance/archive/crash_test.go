@@ -24,13 +24,18 @@ const childEnv = "ARCHIVE_TEST_CHILD"
 
 // task is what a child does: Ensure, and what shall go wrong in it.
 type task struct {
-	URL    string
-	Root   string
+	URL  string
+	Root string
+	// S3 is for a root that is no file://; credentials come by the environment.
+	S3     S3Options
 	Parent partition.Name
 	Table  partition.Name
 	OID    uint32
 	// Kill is where the child sends itself SIGKILL.
 	Kill point
+	// Options are those of the export.
+	Format    Format
+	PartBytes int64
 	// FileSize is the most bytes that it may write to a file.
 	FileSize uint64
 	// User is whom it becomes first.
@@ -67,11 +72,12 @@ func childTask(text string) error {
 	if err != nil {
 		return err
 	}
-	j := job{reuse: true, Spec: Spec{
-		Place: Place{Root: k.Root, Parent: k.Parent, Bounds: november}, Table: k.Table, OID: k.OID, Key: "at",
-	}}
+	store, err := OpenStore(k.Root, k.S3)
+	if err != nil {
+		return err
+	}
 	times := 0
-	j.hook = func(step string) {
+	hook := func(step string) {
 		if step != k.Kill.Step {
 			return
 		}
@@ -80,6 +86,10 @@ func childTask(text string) error {
 			select {}
 		}
 	}
+	j := job{reuse: true, hook: hook, Spec: Spec{
+		Place: Place{Parent: k.Parent, Bounds: november}, Store: hooked(store, hook), Table: k.Table, OID: k.OID, Key: "at",
+		Options: Options{Format: k.Format, PartBytes: k.PartBytes},
+	}}
 	_, err = j.run(ctx, conn)
 	return err
 }
@@ -87,18 +97,25 @@ func childTask(text string) error {
 // spawn has the fixture's table archived by a child, and returns how that ended.
 func (f *fixture) spawn(k task) (output string, err error) {
 	f.t.Helper()
+	_, output, err = f.run(k)
+	return output, err
+}
+
+func (f *fixture) run(k task) (cmd *exec.Cmd, output string, err error) {
+	f.t.Helper()
 	k.URL = f.conn.Config().ConnString()
-	k.Root, k.Parent, k.Table, k.OID = f.spec.Root, f.spec.Parent, f.spec.Table, f.spec.OID
+	k.Root, k.Parent, k.Table, k.OID = f.spec.Store.URL(""), f.spec.Parent, f.spec.Table, f.spec.OID
+	k.Format, k.PartBytes, k.S3 = f.spec.Format, f.spec.PartBytes, f.s3
 	text, err := json.Marshal(k)
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	cmd := exec.CommandContext(f.t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), childEnv+"="+string(text))
+	cmd = exec.CommandContext(f.t.Context(), os.Args[0])
+	cmd.Env = append(append(os.Environ(), f.env...), childEnv+"="+string(text))
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err = cmd.Run()
-	return out.String(), err
+	return cmd, out.String(), err
 }
 
 // point is the time, from 1, that a step is taken.
@@ -113,12 +130,14 @@ func points(t *testing.T, f *fixture) []point {
 	t.Helper()
 	var points []point
 	times := map[string]int{}
-	j := job{Spec: f.spec, reuse: true, hook: func(step string) {
+	hook := func(step string) {
 		times[step]++
-		if step != "copying" || times[step] == 1 || times[step] == 800 {
+		if step != "row" || times[step] == 1 || times[step] == 800 {
 			points = append(points, point{step, times[step]})
 		}
-	}}
+	}
+	j := job{Spec: f.spec, reuse: true, hook: hook}
+	j.Store = hooked(f.spec.Store, hook)
 	if _, err := j.run(t.Context(), f.conn); err != nil {
 		t.Fatal(err)
 	}
@@ -135,10 +154,14 @@ func (f *fixture) kill(p point) {
 }
 
 // TestKilled kills an export at every step, by SIGKILL from within, and lets
-// another process go on. Whatever the step, one whole part must come of it
+// another process go on. Whatever the step, one whole export must come of it
 // that has the table's rows, and nothing else may be left.
 func TestKilled(t *testing.T) {
 	t.Parallel()
+	testKilled(t, func(t *testing.T, f *fixture) {})
+}
+
+func testKilled(t *testing.T, prepare func(t *testing.T, f *fixture)) {
 	for _, scenario := range []struct {
 		name string
 		// before is what was there when the killed export began.
@@ -155,11 +178,11 @@ func TestKilled(t *testing.T) {
 			f.ensure()
 			f.exec("INSERT INTO " + f.sql() + " VALUES ('2018-11-29', 'late')")
 		}},
-		{name: "recovery of a part without manifest", recovery: true, before: func(f *fixture) { f.kill(point{"data named", 1}) }},
-		{name: "recovery of a superseded part", recovery: true, before: func(f *fixture) {
+		{name: "recovery of a part without manifest", recovery: true, before: func(f *fixture) { f.kill(point{"after Put part", 1}) }},
+		{name: "recovery of a superseded export", recovery: true, before: func(f *fixture) {
 			f.ensure()
 			f.exec("INSERT INTO " + f.sql() + " VALUES ('2018-11-29', 'late')")
-			f.kill(point{"superseded file removed", 1})
+			f.kill(point{"after Remove part", 1})
 		}},
 	} {
 		t.Run(scenario.name, func(t *testing.T) {
@@ -167,6 +190,8 @@ func TestKilled(t *testing.T) {
 			db := pgtest.New(t)
 			setup := func(t *testing.T, local string) *fixture {
 				f := fixtureOn(t, db.Conn(t), t.TempDir(), local, "at timestamp NOT NULL, body text")
+				f.spec.PartBytes = 100 << 10 // There are several.
+				prepare(t, f)
 				f.exec("INSERT INTO " + f.sql() + ` SELECT '2018-11-01'::timestamp + i * interval '1 minute',
 					(SELECT string_agg(md5(i::text || j::text), E'\n') FROM generate_series(1, 12) j) FROM generate_series(1, 1000) i`)
 				if scenario.before != nil {
@@ -176,7 +201,7 @@ func TestKilled(t *testing.T) {
 			}
 			points := points(t, setup(t, "model"))
 			if scenario.recovery {
-				points = points[:slices.Index(points, point{"table locked", 1})]
+				points = points[:slices.Index(points, point{"tidied", 1})]
 			}
 			for i, p := range points {
 				t.Run(fmt.Sprintf("%s %d", p.Step, p.Time), func(t *testing.T) {

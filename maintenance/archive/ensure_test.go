@@ -29,7 +29,7 @@ func TestArchivedButNotDropped(t *testing.T) {
 	f := newEvents(t)
 	first := f.ensure()
 	second := f.ensure()
-	if first.File != second.File || first.Content != second.Content || first.Path != second.Path {
+	if first.Key != second.Key || first.Content != second.Content {
 		t.Errorf("archived again: %+v, then %+v", first, second)
 	}
 	f.wantFound(first)
@@ -47,14 +47,14 @@ func TestChangedBeforeTheDrop(t *testing.T) {
 		t.Fatalf("dropping: got %v", err)
 	}
 	second := f.ensure()
-	if second.number() != 2 || second.Content.Rows != 3 || !slices.Equal(second.Supersedes, []string{first.File}) {
-		t.Errorf("got %s with %d rows, superseding %q", second.File, second.Content.Rows, second.Supersedes)
+	if second.first() != 2 || second.Content.Rows != 3 || !slices.Equal(second.Supersedes, []string{first.name()}) {
+		t.Errorf("got %s with %d rows, superseding %q", second.name(), second.Content.Rows, second.Supersedes)
 	}
 	f.wantFound(second)
 	f.exec("DELETE FROM " + f.sql() + " WHERE body = 'late'")
 	third := f.ensure() // the same rows as the first, which is gone
-	if third.number() != 3 || third.Content != first.Content {
-		t.Errorf("got %s with %+v, want %+v", third.File, third.Content, first.Content)
+	if third.first() != 3 || third.Content != first.Content {
+		t.Errorf("got %s with %+v, want %+v", third.name(), third.Content, first.Content)
 	}
 	f.wantFound(third)
 	if err := f.drop(third); err != nil {
@@ -67,11 +67,11 @@ func TestExportAlwaysExports(t *testing.T) {
 	t.Parallel()
 	f := newEvents(t)
 	f.ensure()
-	m, err := Export(t.Context(), f.conn, f.spec)
-	if err != nil || m.number() != 2 {
-		t.Errorf("got %s, %v", m.File, err)
+	ms, err := Export(t.Context(), f.conn, f.spec)
+	if err != nil || len(ms) != 1 || ms[0].first() != 2 {
+		t.Fatalf("got %+v, %v", ms, err)
 	}
-	f.wantFound(m)
+	f.wantFound(ms...)
 }
 
 // TestMadeAgain is a month that was dropped and came back with late rows, even
@@ -89,13 +89,13 @@ func TestMadeAgain(t *testing.T) {
 	f.exec("INSERT INTO " + f.sql() + " TABLE old")
 	f.identify()
 	second := f.ensure()
-	if second.number() != 2 || len(second.Supersedes) != 0 || second.Content != first.Content {
-		t.Errorf("got %s with %+v, superseding %q", second.File, second.Content, second.Supersedes)
+	if second.first() != 2 || len(second.Supersedes) != 0 || second.Content != first.Content {
+		t.Errorf("got %s with %+v, superseding %q", second.name(), second.Content, second.Supersedes)
 	}
 	f.wantFound(first, second)
 	f.exec("INSERT INTO " + f.sql() + insertLate)
 	third := f.ensure()
-	if !slices.Equal(third.Supersedes, []string{second.File}) {
+	if !slices.Equal(third.Supersedes, []string{second.name()}) {
 		t.Errorf("the third part supersedes %q", third.Supersedes)
 	}
 	f.wantFound(first, third)
@@ -115,7 +115,7 @@ func TestOtherDatabase(t *testing.T) {
 	f := newEvents(t)
 	first := f.ensure()
 	g := newEvents(t)
-	g.spec.Root, g.dir = f.spec.Root, f.dir
+	g.spec.Store, g.root, g.dir = f.spec.Store, f.root, f.dir
 	second := g.ensure()
 	f.wantFound(first, second)
 	g.wantFound(first, second)
@@ -158,12 +158,11 @@ func TestInDoubt(t *testing.T) {
 // rewrite replaces a manifest on disk.
 func rewrite(t *testing.T, f *fixture, m Manifest) {
 	t.Helper()
-	text, err := m.encode()
+	text, err := encode(m)
 	if err != nil {
 		t.Fatal(err)
 	}
-	name, _, _ := stem(m.File, dataExt)
-	if err := os.WriteFile(filepath.Join(f.dir, name+manifestExt), text, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(f.dir, m.name()), text, 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -181,15 +180,15 @@ func TestUnknownCluster(t *testing.T) {
 	}
 	(&fixture{t: t, conn: db.Conn(t)}).exec("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
 	first := f.ensure()
-	if first.number() != 2 || first.Source.SystemIdentifier != "" {
-		t.Errorf("got %s from %+v", first.File, first.Source)
+	if first.first() != 2 || first.Source.SystemIdentifier != "" {
+		t.Errorf("got %s from %+v", first.name(), first.Source)
 	}
-	if again := f.ensure(); again.File != first.File {
-		t.Errorf("archived again as %s", again.File)
+	if again := f.ensure(); again.Key != first.Key {
+		t.Errorf("archived again as %s", again.Key)
 	}
 	f.exec("INSERT INTO " + f.sql() + insertLate)
-	if m := f.ensure(); m.number() != 3 || len(m.Supersedes) != 0 {
-		t.Errorf("got %s, superseding %q", m.File, m.Supersedes)
+	if m := f.ensure(); m.first() != 3 || len(m.Supersedes) != 0 {
+		t.Errorf("got %s, superseding %q", m.name(), m.Supersedes)
 	}
 	if len(f.find()) != 3 {
 		t.Errorf("found %q", f.find())
@@ -207,11 +206,11 @@ func TestDamagedPart(t *testing.T) {
 			t.Parallel()
 			f := newEvents(t)
 			first := f.ensure()
-			if err := damage(filepath.Join(f.dir, first.File)); err != nil {
+			if err := damage(filepath.Join(f.dir, first.Parts[0].File)); err != nil {
 				t.Fatal(err)
 			}
 			second := f.ensure()
-			if !slices.Equal(second.Supersedes, []string{first.File}) || second.Content != first.Content {
+			if !slices.Equal(second.Supersedes, []string{first.name()}) || second.Content != first.Content {
 				t.Errorf("got %+v", second)
 			}
 			f.wantFound(second)
@@ -235,26 +234,22 @@ func TestDamagedSuccessor(t *testing.T) {
 	f := newEvents(t)
 	first := f.ensure()
 	f.exec("INSERT INTO " + f.sql() + insertLate)
-	f.kill(point{"manifest named", 1})
-	manifests, err := Find(f.spec.Place)
-	if err != nil || len(manifests) != 1 || manifests[0].number() != 2 {
+	f.kill(point{"after Put manifest", 1})
+	manifests, err := Find(t.Context(), f.spec.Store, f.spec.Place)
+	if err != nil || len(manifests) != 1 || manifests[0].first() != 2 {
 		t.Fatalf("found %+v, %v", manifests, err)
 	}
-	if err := flip(filepath.Join(f.dir, manifests[0].File)); err != nil {
+	if err := flip(filepath.Join(f.dir, manifests[0].Parts[0].File)); err != nil {
 		t.Fatal(err)
 	}
-	d, err := f.spec.directory(nil)
-	if err != nil {
+	if _, err := (job{Spec: f.spec}).tidy(t.Context(), first.dir(), first.Source); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(d.sweep(), d.settle(t.Context())); err != nil {
-		t.Fatal(err)
-	}
-	if err := Verify(t.Context(), f.spec.Root, first); err != nil {
+	if err := Verify(t.Context(), f.spec.Store, first, nil); err != nil {
 		t.Errorf("the old part: %v", err)
 	}
 	third := f.ensure()
-	if !slices.Equal(third.Supersedes, []string{first.File, manifests[0].File}) {
+	if !slices.Equal(third.Supersedes, []string{first.name(), manifests[0].name()}) {
 		t.Errorf("superseded %q", third.Supersedes)
 	}
 	f.wantFound(third)
@@ -273,13 +268,13 @@ func TestForeignPart(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := f.ensure()
-	if m.number() != 8 {
-		t.Errorf("the part is %s", m.File)
+	if m.first() != 8 {
+		t.Errorf("the export is %s", m.name())
 	}
 	if text, err := os.ReadFile(foreign); err != nil || !bytes.Equal(text, []byte("precious")) {
 		t.Errorf("the foreign part is now %q, %v", text, err)
 	}
-	if got := f.find(); !slices.Equal(got, []string{m.File}) {
+	if got := f.find(); !slices.Equal(got, []string{m.name()}) {
 		t.Errorf("found %q", got)
 	}
 }
@@ -296,13 +291,13 @@ func TestNeighbours(t *testing.T) {
 	g.exec("CREATE TABLE " + g.sql() + " (LIKE " + f.sql() + ")")
 	g.identify()
 	second := g.ensure()
-	if filepath.Dir(first.Path) != filepath.Dir(second.Path) || first.number() == second.number() {
-		t.Errorf("the parts are %s and %s", first.Path, second.Path)
+	if first.dir() != second.dir() || first.first() == second.first() {
+		t.Errorf("the parts are %s and %s", first.Key, second.Key)
 	}
-	if got := f.find(); !slices.Equal(got, []string{first.File}) {
+	if got := f.find(); !slices.Equal(got, []string{first.name()}) {
 		t.Errorf("found %q", got)
 	}
-	if got := g.find(); !slices.Equal(got, []string{second.File}) {
+	if got := g.find(); !slices.Equal(got, []string{second.name()}) {
 		t.Errorf("found %q", got)
 	}
 }
@@ -314,7 +309,7 @@ func TestOtherBounds(t *testing.T) {
 	first := f.ensure()
 	f.spec.Bounds.To = partition.At(november.To.Time.AddDate(0, 0, -1))
 	second := f.ensure()
-	if !slices.Equal(second.Supersedes, []string{first.File}) {
+	if !slices.Equal(second.Supersedes, []string{first.name()}) {
 		t.Errorf("superseded %q", second.Supersedes)
 	}
 	f.wantFound(second)
@@ -335,8 +330,8 @@ func TestInstants(t *testing.T) {
 	}
 	f.exec("INSERT INTO " + f.sql() + " VALUES ('2018-11-01 00:00 Europe/Berlin')")
 	m := f.ensure()
-	if m.TimeZone != "Europe/Berlin" || m.Key.Min != "2018-10-31 23:00:00+00" || m.Key.Type != "timestamp with time zone" {
-		t.Errorf("got %+v in %s", m.Key, m.TimeZone)
+	if m.TimeZone != "Europe/Berlin" || m.KeyColumn.Min != "2018-10-31 23:00:00+00" || m.KeyColumn.Type != "timestamp with time zone" {
+		t.Errorf("got %+v in %s", m.KeyColumn, m.TimeZone)
 	}
 	f.wantFound(m) // in year=2018/month=11
 }
@@ -344,11 +339,7 @@ func TestInstants(t *testing.T) {
 func TestBusy(t *testing.T) {
 	t.Parallel()
 	f := newEvents(t)
-	d, err := f.spec.directory(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	unlock, err := d.lock()
+	unlock, err := f.spec.Store.Lock(t.Context(), parentDir(f.spec.Parent))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -361,8 +352,8 @@ func TestBusy(t *testing.T) {
 
 func TestFindWithoutArchive(t *testing.T) {
 	t.Parallel()
-	place := Place{Root: fileURL(t.TempDir()), Parent: partition.Name{Schema: "a", Local: "b"}, Bounds: november}
-	if got, err := Find(place); err != nil || len(got) != 0 {
+	place := Place{Parent: partition.Name{Schema: "a", Local: "b"}, Bounds: november}
+	if got, err := Find(t.Context(), NewDirectory(t.TempDir()), place); err != nil || len(got) != 0 {
 		t.Errorf("found %+v, %v", got, err)
 	}
 }
@@ -372,8 +363,7 @@ func TestUnreadableManifest(t *testing.T) {
 	t.Parallel()
 	f := newEvents(t)
 	m := f.ensure()
-	name, _, _ := stem(m.File, dataExt)
-	if err := os.Truncate(filepath.Join(f.dir, name+manifestExt), 100); err != nil {
+	if err := os.Truncate(filepath.Join(f.dir, m.name()), 100); err != nil {
 		t.Fatal(err)
 	}
 	before := fmt.Sprint(f.files())

@@ -34,14 +34,6 @@ var identical = []string{
 	"date", "time without time zone", "timestamp without time zone", "timestamp with time zone", "uuid",
 }
 
-// Content is what the server counts of a table: its rows, and the sum of their
-// hashes in decimal.
-type Content struct {
-	Rows   int64      `json:"rows"`
-	Hash   string     `json:"hash"`
-	Method HashMethod `json:"hash_method"`
-}
-
 // ErrChanged matches every [*ChangedError].
 var ErrChanged = errors.New("the table is no longer what was archived")
 
@@ -71,8 +63,10 @@ func (e *ChangedError) Is(target error) bool { return target == ErrChanged }
 // answer could be outdated at once, or was before it was given.
 var ErrNotLocked = errors.New("an answer would not hold until the table is dropped")
 
-// StillEqual tells whether the table is the archived one, with the archived
-// rows: nil if so, otherwise [ErrOtherTable] or a [*ChangedError]. The caller
+// StillEqual tells whether the table is the one of the given OID, with the rows
+// that the exports hold together and no others: nil if so, otherwise
+// [ErrOtherTable] or a [*ChangedError]. The exports are what [Ensure] returned for
+// the table. The caller
 // drops the table in the same transaction, in which it holds SHARE on it or a
 // stronger lock, so that nobody writes (PostgreSQL documentation, 13.3.1
 // Table-Level Locks); SHARE lets readers go on while the rows are counted. The
@@ -80,12 +74,12 @@ var ErrNotLocked = errors.New("an answer would not hold until the table is dropp
 // be those before the lock was taken (PostgreSQL documentation, 13.2
 // Transaction Isolation). Both are checked; see [ErrNotLocked]. Settings of the
 // transaction are left as they were.
-func StillEqual(ctx context.Context, tx pgx.Tx, m Manifest, name partition.Name) error {
+func StillEqual(ctx context.Context, tx pgx.Tx, exports []Manifest, name partition.Name, oid uint32) error {
 	sp, err := tx.Begin(ctx)
 	if err != nil {
 		return fmt.Errorf("setting a savepoint: %w", err)
 	}
-	err = stillEqual(ctx, sp, m, name)
+	err = stillEqual(ctx, sp, exports, name, oid)
 	// Whatever the answer, going back undoes the settings.
 	if back := sp.Rollback(ctx); back != nil {
 		return errors.Join(err, fmt.Errorf("returning to a savepoint: %w", back))
@@ -93,7 +87,7 @@ func StillEqual(ctx context.Context, tx pgx.Tx, m Manifest, name partition.Name)
 	return err
 }
 
-func stillEqual(ctx context.Context, tx pgx.Tx, m Manifest, name partition.Name) error {
+func stillEqual(ctx context.Context, tx pgx.Tx, exports []Manifest, name partition.Name, oid uint32) error {
 	if err := configure(ctx, tx); err != nil {
 		return err
 	}
@@ -101,9 +95,10 @@ func stillEqual(ctx context.Context, tx pgx.Tx, m Manifest, name partition.Name)
 	if err != nil {
 		return err
 	}
-	if !t.source.same(m.Source) {
-		return fmt.Errorf("%s has OID %d in database %d of cluster %q, archived was OID %d in database %d of cluster %q: %w", name,
-			t.source.OID, t.source.DatabaseOID, t.source.SystemIdentifier, m.Source.OID, m.Source.DatabaseOID, m.Source.SystemIdentifier, ErrOtherTable)
+	// A single export is of this very table; several are what it was restored from.
+	if t.source.OID != oid || len(exports) == 1 && exports[0].Source.OID == oid && !t.source.same(exports[0].Source) {
+		return fmt.Errorf("%s has OID %d in database %d of cluster %q, archived was OID %d: %w", name,
+			t.source.OID, t.source.DatabaseOID, t.source.SystemIdentifier, oid, ErrOtherTable)
 	}
 	var isolation string
 	var locked bool
@@ -123,7 +118,10 @@ func stillEqual(ctx context.Context, tx pgx.Tx, m Manifest, name partition.Name)
 	if !locked {
 		return fmt.Errorf("the transaction does not hold SHARE or more on %s: %w", name, ErrNotLocked)
 	}
-	return t.compare(ctx, tx, m)
+	if len(exports) == 1 {
+		return t.compare(ctx, tx, exports[0])
+	}
+	return equalRows(ctx, tx, exports, name)
 }
 
 // compare compares the columns and counts the rows again.
@@ -160,10 +158,10 @@ func (t table) count(ctx context.Context, tx pgx.Tx, method HashMethod, key *Key
 	var row string
 	switch method {
 	case HashRecord:
-		row = "hash_record_extended(ROW(" + t.list() + "), 0)"
+		row = "hash_record_extended(ROW(" + columnList(t.columns) + "), 0)"
 	case HashText:
 		// Under collation C the text's bytes are hashed, whatever the database's is.
-		row = "hashtextextended(ROW(" + t.list() + ")::text COLLATE \"C\", 0)"
+		row = "hashtextextended(ROW(" + columnList(t.columns) + ")::text COLLATE \"C\", 0)"
 	default:
 		return c, fmt.Errorf("the manifest has the hash method %q, which is unknown", method)
 	}
@@ -177,4 +175,50 @@ func (t table) count(ctx context.Context, tx pgx.Tx, method HashMethod, key *Key
 		return c, fmt.Errorf("counting the rows of %s: %w", t.name, err)
 	}
 	return c, nil
+}
+
+// EqualRows tells whether the target holds exactly the rows of the exports
+// together, by the server's own count: nil, or a [*ChangedError]. The caller makes
+// sure that nobody writes to the target. It is an error if the exports have other
+// columns than one another.
+func EqualRows(ctx context.Context, tx pgx.Tx, ms []Manifest, target partition.Name) error {
+	if len(ms) == 0 {
+		return errors.New("there is no archive to compare with")
+	}
+	sp, err := tx.Begin(ctx)
+	if err != nil {
+		return fmt.Errorf("setting a savepoint: %w", err)
+	}
+	err = equalRows(ctx, sp, ms, target)
+	// Whatever the answer, going back undoes the settings.
+	if back := sp.Rollback(ctx); back != nil {
+		return errors.Join(err, fmt.Errorf("returning to a savepoint: %w", back))
+	}
+	return err
+}
+
+func equalRows(ctx context.Context, tx pgx.Tx, ms []Manifest, target partition.Name) error {
+	if err := configure(ctx, tx); err != nil {
+		return err
+	}
+	want := Content{Hash: "0", Method: ms[0].Content.Method}
+	for _, m := range ms {
+		if shape(m.Columns) != shape(ms[0].Columns) {
+			return fmt.Errorf("%s has the columns (%s), and %s (%s): they cannot be compared with one table",
+				ms[0].Key, shape(ms[0].Columns), m.Key, shape(m.Columns))
+		}
+		var err error
+		if want, err = want.add(m.Content); err != nil {
+			return err
+		}
+	}
+	t := table{name: target, columns: ms[0].Columns}
+	got, err := t.count(ctx, tx, want.Method, nil)
+	if err != nil {
+		return err
+	}
+	if got != want {
+		return &ChangedError{Table: target, Want: want, Got: got}
+	}
+	return nil
 }

@@ -20,7 +20,7 @@ func (f *fixture) asked(m Manifest, options pgx.TxOptions, mode string) (answer 
 	if _, err := tx.Exec(f.t.Context(), "LOCK TABLE ONLY "+f.sql()+" IN "+mode+" MODE"); err != nil {
 		f.t.Fatal(err)
 	}
-	answer = StillEqual(f.t.Context(), tx, m, f.spec.Table)
+	answer = StillEqual(f.t.Context(), tx, []Manifest{m}, f.spec.Table, m.Source.OID)
 	var zone, rls string
 	if err := tx.QueryRow(f.t.Context(), "SELECT current_setting('TimeZone'), current_setting('row_security')").Scan(&zone, &rls); err != nil {
 		f.t.Fatal(err)

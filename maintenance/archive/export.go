@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"maps"
-	"path/filepath"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -14,96 +11,145 @@ import (
 	"github.com/partitiond/partitiond/maintenance/partition"
 )
 
-// Spec says what is archived, and where.
+// Spec says what is archived, where and how.
 type Spec struct {
 	Place
+	Store Store
 	// Table is the partition, and OID the one it must have.
 	Table partition.Name
 	OID   uint32
 	// Key is the column that decides a row's partition.
 	Key string
+	// Restored names the manifests, by their keys, that the table was restored from
+	// if it was: as long as it has the same rows, they are its archive.
+	Restored []string
+	// Options are the rest.
+	Options
 }
 
-// Ensure returns a manifest of a part that holds exactly the table's rows and
-// is whole and durable. It exports the table if there is no such part yet. See the
-// package documentation for what it makes of earlier attempts.
+// Options say how exports are made.
+type Options struct {
+	// Format is Parquet if it is empty.
+	Format Format
+	// PartBytes is the length from which a part is whole, 256 MiB if it is 0. S3 keeps
+	// a part in a temporary file until it has been uploaded.
+	PartBytes int64
+	// BytesPerSecond limits the stream from the server; 0 is no limit.
+	BytesPerSecond int64
+	// Progress, if it is not nil, is told how far the export is, about once for each
+	// megabyte.
+	Progress func(Progress)
+	// Rows is the server's estimate, for Progress.
+	Rows int64
+}
+
+// Ensure returns the manifests of exports that together hold exactly the table's
+// rows and are whole and durable: one, unless the table was restored from several.
+// It exports the table if there are none yet. See the package documentation for
+// what it makes of earlier attempts.
 //
 // The statements run in one transaction on conn, which must not be in one, and
 // under the limits of its session; the transaction has ended when Ensure returns.
 // The table is only read. After an error conn may be closed: COPY can only be
 // abandoned with its connection. Errors to tell apart are [ErrBusy],
-// [ErrOtherTable] and [*DamagedError]; a new part is then not there, or
+// [ErrOtherTable] and [*DamagedError]; a new export is then not there, or
 // is not relied on by the next Ensure without another look.
-func Ensure(ctx context.Context, conn *pgx.Conn, spec Spec) (Manifest, error) {
+func Ensure(ctx context.Context, conn *pgx.Conn, spec Spec) ([]Manifest, error) {
 	return job{Spec: spec, reuse: true}.run(ctx, conn)
 }
 
-// Export does what [Ensure] does, but never makes do with a part that is there.
-func Export(ctx context.Context, conn *pgx.Conn, spec Spec) (Manifest, error) {
+// Export does what [Ensure] does, but never makes do with what is there.
+func Export(ctx context.Context, conn *pgx.Conn, spec Spec) ([]Manifest, error) {
 	return job{Spec: spec}.run(ctx, conn)
 }
 
 // job is one export.
 type job struct {
 	Spec
-	// reuse lets an equal part count.
+	// reuse lets an equal export count.
 	reuse bool
-	// hook is told of each step. Only tests have one.
+	// hook is told of each step between the stores'. Only tests have one.
 	hook func(step string)
 }
 
-func (j job) run(ctx context.Context, conn *pgx.Conn) (Manifest, error) {
-	m, err := j.ensure(ctx, conn)
-	if err != nil {
-		return Manifest{}, fmt.Errorf("archiving %s: %w", j.Table, err)
+func (j job) step(name string) {
+	if j.hook != nil {
+		j.hook(name)
 	}
-	return m, nil
 }
 
-func (j job) ensure(ctx context.Context, conn *pgx.Conn) (Manifest, error) {
-	d, err := j.directory(j.hook)
-	if err != nil {
-		return Manifest{}, err
+func (j job) run(ctx context.Context, conn *pgx.Conn) ([]Manifest, error) {
+	if j.Format == "" {
+		j.Format = Parquet
 	}
-	unlock, err := d.lock()
+	if j.PartBytes <= 0 {
+		j.PartBytes = 256 << 20
+	}
+	ms, err := j.ensure(ctx, conn)
 	if err != nil {
-		return Manifest{}, err
+		return nil, fmt.Errorf("archiving %s: %w", j.Table, err)
+	}
+	return ms, nil
+}
+
+func (j job) ensure(ctx context.Context, conn *pgx.Conn) ([]Manifest, error) {
+	codec, err := j.Format.codec()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := j.dir()
+	if err != nil {
+		return nil, err
+	}
+	unlock, err := j.Store.Lock(ctx, parentDir(j.Parent))
+	if err != nil {
+		return nil, err
 	}
 	defer unlock()
-	d.step("locked")
-	if err := errors.Join(d.sweep(), d.settle(ctx)); err != nil {
-		return Manifest{}, err
-	}
-	there, err := d.list()
-	if err != nil {
-		return Manifest{}, err
-	}
-
+	j.step("locked")
 	tx, t, err := j.begin(ctx, conn)
 	if err != nil {
-		return Manifest{}, err
+		return nil, err
 	}
 	defer end(tx)
-	d.step("table locked")
+	j.step("table locked")
+	there, err := j.tidy(ctx, dir, t.source)
+	if err != nil {
+		return nil, err
+	}
+	j.step("tidied")
 	if j.reuse {
-		if m, err := j.reusable(ctx, tx, t, d, there); err != nil || m.File != "" {
-			return m, err
+		if ms, err := j.reusable(ctx, tx, t, there); err != nil || len(ms) > 0 {
+			return ms, err
 		}
 	}
-	m := j.describe(t)
-	for _, o := range there.manifests {
-		if m.Source.mayReplace(o.Source) {
-			m.Supersedes = append(m.Supersedes, o.File)
-		}
+	u := &upload{job: j, codec: codec, dir: dir, source: t.source, number: there.last}
+	m, err := u.export(ctx, tx, t, j.describe(t, there))
+	if err != nil {
+		// Of a store that is gone nothing can be removed now: the next Ensure will.
+		u.discard(ctx)
+		return nil, err
 	}
-	if m, err = j.write(ctx, tx, t, d, m, there.last+1); err != nil {
-		return Manifest{}, errors.Join(err, d.sweep())
+	if err := verify(ctx, j.Store, m, nil); err != nil {
+		return nil, err
 	}
-	if err := verify(ctx, d.root, m); err != nil {
-		return Manifest{}, err
+	j.step("verified")
+	return []Manifest{m}, settle(ctx, j.Store, dir)
+}
+
+// tidy removes what earlier exports left, and returns what is there then.
+func (j job) tidy(ctx context.Context, dir string, source Source) (listing, error) {
+	l, err := list(ctx, j.Store, dir)
+	if err != nil {
+		return l, err
 	}
-	d.step("verified")
-	return m, d.settle(ctx)
+	if err := l.sweep(ctx, j.Store, source); err != nil {
+		return l, err
+	}
+	if err := settle(ctx, j.Store, dir); err != nil {
+		return l, err
+	}
+	return list(ctx, j.Store, dir)
 }
 
 // begin starts the transaction. The lock comes before the snapshot, which the
@@ -150,166 +196,88 @@ func end(tx pgx.Tx) {
 	_ = tx.Rollback(ctx)
 }
 
-// reusable returns the latest part that holds the table's rows under the same
-// bounds, so that it will be found by them, or none.
-func (j job) reusable(ctx context.Context, tx pgx.Tx, t table, d directory, there listing) (Manifest, error) {
-	candidates := live(there.manifests)
+// reusable returns the latest export that holds the table's rows, or those that
+// it was restored from if they still do, or none.
+func (j job) reusable(ctx context.Context, tx pgx.Tx, t table, there listing) ([]Manifest, error) {
+	candidates := there.of(j.Place)
 	for i := len(candidates) - 1; i >= 0; i-- {
-		m := candidates[i]
-		if !t.source.same(m.Source) || !m.Bounds.Partition().Equal(j.Bounds) {
-			continue
+		if m := candidates[i]; t.source.same(m.Source) {
+			if ok, err := j.holds(ctx, tx, t, m); ok || err != nil {
+				return []Manifest{m}, err
+			}
 		}
-		if err := t.compare(ctx, tx, m); errors.Is(err, ErrChanged) {
-			continue
-		} else if err != nil {
-			return Manifest{}, err
-		}
-		if err := verify(ctx, d.root, m); damaged(err) {
-			continue
-		} else if err != nil {
-			return Manifest{}, err
-		}
-		// Whoever wrote it may have died before it was durable.
-		return m, d.sync()
 	}
-	return Manifest{}, nil
+	return j.restored(ctx, tx, candidates)
 }
 
-// describe returns what is known of the part before it is written.
-func (j job) describe(t table) Manifest {
-	return Manifest{
+// holds tells whether an export holds the table's rows and is whole.
+func (j job) holds(ctx context.Context, tx pgx.Tx, t table, m Manifest) (bool, error) {
+	if err := t.compare(ctx, tx, m); errors.Is(err, ErrChanged) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	return whole(ctx, j.Store, m)
+}
+
+func whole(ctx context.Context, store Store, m Manifest) (bool, error) {
+	err := verify(ctx, store, m, nil)
+	if damaged(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// restored returns the exports that the table was restored from, if all of
+// them are there and the table has their rows and no others.
+func (j job) restored(ctx context.Context, tx pgx.Tx, candidates []Manifest) ([]Manifest, error) {
+	if len(j.Restored) == 0 {
+		return nil, nil
+	}
+	var from []Manifest
+	for _, key := range j.Restored {
+		for _, m := range candidates {
+			if m.Key == key {
+				from = append(from, m)
+			}
+		}
+	}
+	if len(from) != len(j.Restored) {
+		return nil, nil
+	}
+	if err := EqualRows(ctx, tx, from, j.Table); errors.Is(err, ErrChanged) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	for _, m := range from {
+		if ok, err := whole(ctx, j.Store, m); !ok || err != nil {
+			return nil, err
+		}
+	}
+	return from, nil
+}
+
+// describe returns what is known of the export before it is made.
+func (j job) describe(t table, there listing) Manifest {
+	m := Manifest{
 		FormatVersion: FormatVersion,
-		Format:        "csv",
-		Compression:   "zstd",
+		Format:        j.Format,
+		Compression:   compression,
 		Parent:        Name(j.Parent),
 		Source:        t.source,
 		Bounds:        boundsOf(j.Bounds, j.location()),
 		TimeZone:      j.location().String(),
 		Columns:       t.columns,
 		Generated:     t.generated,
-		Load: Load{
-			Settings: maps.Clone(settings),
-			Columns:  "(" + t.list() + ")",
-			Options:  "(FORMAT csv, HEADER true, ENCODING 'UTF8')",
-		},
 	}
-}
-
-// write exports the table as the part with the given number. Until the
-// manifest has its name there is nothing that sweep would not remove.
-func (j job) write(ctx context.Context, tx pgx.Tx, t table, d directory, m Manifest, number int) (Manifest, error) {
-	f, err := d.temp()
-	if err != nil {
-		return m, err
+	for _, o := range there.manifests {
+		if m.Source.mayReplace(o.Source) {
+			m.Supersedes = append(m.Supersedes, o.name())
+		}
 	}
-	defer func() { _ = f.Close() }() // For the ways out before finish.
-	d.step("temporary file made")
-	if err := t.copyTo(ctx, tx, d, f, &m); err != nil {
-		return m, err
+	for _, o := range there.of(j.Place) {
+		m.Late = m.Late || !m.Source.same(o.Source)
 	}
-	d.step("copied")
-	if m.Key, err = t.key(j.Key); err != nil {
-		return m, err
-	}
-	rows := m.Content.Rows
-	if m.Content, err = t.count(ctx, tx, t.method, &m.Key); err != nil {
-		return m, err
-	}
-	if m.Content.Rows != rows {
-		return m, fmt.Errorf("the file has %d rows, the server counts %d", rows, m.Content.Rows)
-	}
-	if m.ExportedAt, err = clock(ctx, tx); err != nil {
-		return m, err
-	}
-	end(tx) // What remains is between us and the disk.
-	d.step("counted")
-	if err := finish(f); err != nil {
-		return m, err
-	}
-	d.step("data on disk")
-
-	name := fmt.Sprintf("part-%04d-%s", number, m.SHA256[:12])
-	m.File = name + dataExt
-	m.Path = filepath.ToSlash(filepath.Join(d.rel, m.File))
-	described, err := writeManifest(d, m)
-	if err != nil {
-		return m, err
-	}
-	// The order of what follows must also hold after a power failure, hence a
-	// sync after each: no manifest without its part, and no part without its manifest
-	// or the temporary file that proves that it is a leftover.
-	if err := d.sync(); err != nil {
-		return m, err
-	}
-	d.step("temporary files durable")
-	if err := errors.Join(d.publish(f.Name(), m.File), syncDir(d.path(""))); err != nil {
-		return m, err
-	}
-	d.step("data named")
-	if err := errors.Join(d.publish(described, name+manifestExt), syncDir(d.path(""))); err != nil {
-		return m, err
-	}
-	d.step("manifest named")
-	if err := d.remove(filepath.Base(f.Name()), filepath.Base(described)); err != nil {
-		return m, err
-	}
-	d.step("temporary files removed")
-	return m, nil
-}
-
-// copyTo streams the table into the file and notes what went through. There is
-// no ORDER BY: a sort would need the table's room on the server's disk.
-func (t table) copyTo(ctx context.Context, tx pgx.Tx, d directory, f io.Writer, m *Manifest) error {
-	e, err := newEncoder(f)
-	if err != nil {
-		return err
-	}
-	query := "COPY (SELECT " + t.list() + " FROM ONLY " + t.sql() + ") TO STDOUT " + m.Load.Options
-	tag, err := tx.Conn().PgConn().CopyTo(ctx, stepWriter{d, e}, query)
-	if err := errors.Join(err, e.Close()); err != nil {
-		return fmt.Errorf("copying the table: %w", err)
-	}
-	rows, err := e.records.rows()
-	if err != nil {
-		return err
-	}
-	if rows != tag.RowsAffected() {
-		return fmt.Errorf("the file has %d rows, the server copied %d", rows, tag.RowsAffected())
-	}
-	m.Content.Rows = rows
-	m.RawBytes, m.RawSHA256 = e.raw.bytes, e.raw.hex()
-	m.CompressedBytes, m.SHA256 = e.compressed.bytes, e.compressed.hex()
-	return nil
-}
-
-// stepWriter makes each row a step.
-type stepWriter struct {
-	d directory
-	w io.Writer
-}
-
-func (s stepWriter) Write(p []byte) (int, error) {
-	s.d.step("copying")
-	return s.w.Write(p)
-}
-
-// writeManifest writes the manifest to a temporary file and returns its path.
-func writeManifest(d directory, m Manifest) (string, error) {
-	text, err := m.encode()
-	if err != nil {
-		return "", err
-	}
-	f, err := d.temp()
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = f.Close() }() // For the ways out before finish.
-	if _, err := f.Write(text); err != nil {
-		return "", fmt.Errorf("writing the manifest: %w", err)
-	}
-	if err := finish(f); err != nil {
-		return "", err
-	}
-	d.step("manifest on disk")
-	return f.Name(), nil
+	return m
 }

@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// TestStoreFull fills a small file system.
-func TestStoreFull(t *testing.T) {
-	t.Parallel()
+// smallFileSystem mounts one of a megabyte.
+func smallFileSystem(t *testing.T) string {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("only root can mount a file system; TestFileTooLarge covers the same way out")
 	}
@@ -22,6 +22,21 @@ func TestStoreFull(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	return root
+}
+
+// enlarge makes room in it.
+func enlarge(t *testing.T, root string) {
+	t.Helper()
+	if err := syscall.Mount("tmpfs", root, "tmpfs", syscall.MS_REMOUNT, "size=64m"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestStoreFull fills a small file system.
+func TestStoreFull(t *testing.T) {
+	t.Parallel()
+	root := smallFileSystem(t)
 	f, db := newNoise(t, root)
 	victim := db.Conn(t)
 	if _, err := Ensure(t.Context(), victim, f.spec); !errors.Is(err, syscall.ENOSPC) {
@@ -29,8 +44,6 @@ func TestStoreFull(t *testing.T) {
 	}
 	f.exec("SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE pid = " + itoa(victim.PgConn().PID()))
 	f.wantUntouched()
-	if err := syscall.Mount("tmpfs", root, "tmpfs", syscall.MS_REMOUNT, "size=64m"); err != nil {
-		t.Fatal(err)
-	}
+	enlarge(t, root)
 	f.wantFound(f.ensure())
 }

@@ -38,7 +38,7 @@ func (f *fixture) wantUntouched() {
 // TestConnectionCut ends the server process in the middle of COPY, and after it.
 func TestConnectionCut(t *testing.T) {
 	t.Parallel()
-	for _, at := range []string{"table locked", "copying", "copied"} {
+	for _, at := range []string{"table locked", "row", "copied"} {
 		t.Run(at, func(t *testing.T) {
 			t.Parallel()
 			f, db := newNoise(t, t.TempDir())
@@ -69,7 +69,7 @@ func TestCancelled(t *testing.T) {
 	f, db := newNoise(t, t.TempDir())
 	ctx, cancel := context.WithCancel(t.Context())
 	j := job{Spec: f.spec, reuse: true, hook: func(step string) {
-		if step == "copying" {
+		if step == "row" {
 			cancel()
 		}
 	}}

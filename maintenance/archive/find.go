@@ -2,191 +2,196 @@ package archive
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
+	"path"
 	"slices"
 	"strings"
+
+	"github.com/partitiond/partitiond/maintenance/partition"
 )
 
-// Find returns the manifests of the parts that are the archive of the bounds,
-// in the order of their numbers. Superseded ones are not among them, nor are
-// the parts of other bounds in the same directory. There may be several: of a table that
-// was dropped, and of another one that late rows made. Find changes nothing
-// and waits for nobody. A manifest that cannot be read is an error.
-func Find(place Place) ([]Manifest, error) {
-	d, err := place.directory(nil)
+// Listed is a manifest in the list of a parent's.
+type Listed struct {
+	Manifest
+	// Superseded says that a later export of the same table replaces it.
+	Superseded bool
+}
+
+// List returns the manifests of all partitions of a parent, by their lower
+// bounds and then in the order of their exports. It changes nothing and waits for
+// nobody. A manifest that cannot be read is an error, but the others are returned
+// with it.
+func List(ctx context.Context, store Store, parent partition.Name) ([]Listed, error) {
+	objects, err := store.List(ctx, parentDir(parent)+"/")
 	if err != nil {
 		return nil, err
 	}
-	l, err := d.list()
+	byDir := map[string][]Object{}
+	for _, o := range objects {
+		byDir[path.Dir(o.Key)] = append(byDir[path.Dir(o.Key)], o)
+	}
+	var all []Listed
+	var bad []error
+	for dir, objects := range byDir {
+		l, err := read(ctx, store, dir, objects)
+		if err != nil {
+			bad = append(bad, err)
+		}
+		for _, m := range l.manifests {
+			if m.Parent == Name(parent) {
+				all = append(all, Listed{Manifest: m, Superseded: !isLive(m, l.manifests)})
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b Listed) int {
+		if c := a.Bounds.Partition().From.Compare(b.Bounds.Partition().From); c != 0 {
+			return c
+		}
+		if c := strings.Compare(a.dir(), b.dir()); c != 0 {
+			return c
+		}
+		return a.first() - b.first()
+	})
+	return all, errors.Join(bad...)
+}
+
+// Find returns the manifests that are the archive of the bounds, in the order of
+// their exports. Superseded ones are not among them, nor are those of other
+// bounds in the same directory. There may be several: of a table that was dropped,
+// and of another one that late rows made. Find changes nothing and waits for
+// nobody. A manifest that cannot be read is an error.
+func Find(ctx context.Context, store Store, place Place) ([]Manifest, error) {
+	dir, err := place.dir()
 	if err != nil {
 		return nil, err
 	}
+	l, err := list(ctx, store, dir)
+	if err != nil {
+		return nil, err
+	}
+	return l.of(place), nil
+}
+
+// of returns the live manifests of a place.
+func (l listing) of(place Place) []Manifest {
 	return slices.DeleteFunc(live(l.manifests), func(m Manifest) bool {
 		return m.Parent != Name(place.Parent) || !m.Bounds.Partition().Equal(place.Bounds)
-	}), nil
+	})
+}
+
+func isLive(m Manifest, among []Manifest) bool {
+	return !slices.ContainsFunc(among, func(o Manifest) bool { return o.replaces(m) })
 }
 
 // live returns the manifests that no other supersedes.
 func live(manifests []Manifest) []Manifest {
 	var live []Manifest
 	for _, m := range manifests {
-		if !slices.ContainsFunc(manifests, func(o Manifest) bool { return o.replaces(m) }) {
+		if isLive(m, manifests) {
 			live = append(live, m)
 		}
 	}
 	return live
 }
 
-// listing is what a directory holds.
+// listing is what a directory of a store holds.
 type listing struct {
+	dir string
+	// manifests are in the order of their first parts.
 	manifests []Manifest
-	// bare are the stems of parts without a manifest.
-	bare []string
-	// temps are temporary files.
-	temps []string
-	// last is the highest number that a part, or what is left of one, has.
+	// pending are notes of parts that may not be complete.
+	pending []pending
+	// last is the highest number that a part has, whoever's it is.
 	last int
 }
 
-// list reads the directory; one that does not exist holds nothing. Manifests
-// are in the order of their numbers.
-func (d directory) list() (listing, error) {
-	var l listing
-	entries, err := os.ReadDir(d.path(""))
-	if errors.Is(err, fs.ErrNotExist) {
-		return l, nil
-	}
+// pending is the note that is written before a part is uploaded, and removed
+// when a manifest names the part: it proves that the part is ours to remove.
+type pending struct {
+	FormatVersion int    `json:"format_version"`
+	Part          string `json:"part"`
+	Source        Source `json:"source"`
+	key           string
+}
+
+// list reads a directory; one that does not exist holds nothing.
+func list(ctx context.Context, store Store, dir string) (listing, error) {
+	objects, err := store.List(ctx, dir+"/")
 	if err != nil {
-		return l, fmt.Errorf("reading the archive's directory: %w", err)
+		return listing{}, err
 	}
-	described := map[string]bool{}
-	var data []string
-	for _, entry := range entries {
-		name := entry.Name()
-		if strings.HasPrefix(name, tempPrefix) {
-			l.temps = append(l.temps, name)
-		} else if s, n, ok := stem(name, dataExt); ok {
-			data = append(data, s)
+	objects = slices.DeleteFunc(objects, func(o Object) bool { return path.Dir(o.Key) != dir })
+	return read(ctx, store, dir, objects)
+}
+
+// read reads the manifests among a directory's objects. After an error the
+// listing has all that could be read.
+func read(ctx context.Context, store Store, dir string, objects []Object) (listing, error) {
+	l := listing{dir: dir}
+	var bad []error
+	fail := func(key string, err error) {
+		bad = append(bad, fmt.Errorf("%s: %w", store.URL(key), err))
+	}
+	for _, o := range objects {
+		name := path.Base(o.Key)
+		if _, n, ok := parsePart(name); ok {
 			l.last = max(l.last, n)
-		} else if s, n, ok := stem(name, manifestExt); ok {
-			m, err := d.read(s)
-			if err != nil {
-				return l, err
+			continue
+		}
+		note := pendingName.FindStringSubmatch(name)
+		if note == nil && !isManifest(name) {
+			continue
+		}
+		text, err := content(ctx, store, o.Key)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // Whoever superseded it has removed it meanwhile.
+		}
+		if err != nil {
+			return l, err
+		}
+		if note != nil {
+			p := pending{key: o.Key}
+			if err := json.Unmarshal(text, &p); err != nil || p.Part != note[1] {
+				fail(o.Key, fmt.Errorf("not a note of a part to come: %w", err))
+				continue
 			}
-			described[s] = true
-			l.manifests = append(l.manifests, m)
+			if _, n, ok := parsePart(p.Part); ok {
+				l.last = max(l.last, n)
+			}
+			l.pending = append(l.pending, p)
+			continue
+		}
+		m, err := decode(text, o.Key)
+		if err != nil {
+			fail(o.Key, err)
+			continue
+		}
+		for _, p := range m.Parts {
+			_, n, _ := parsePart(p.File)
 			l.last = max(l.last, n)
 		}
+		l.manifests = append(l.manifests, m)
 	}
-	l.bare = slices.DeleteFunc(data, func(s string) bool { return described[s] })
-	slices.SortStableFunc(l.manifests, func(a, b Manifest) int { return a.number() - b.number() })
-	return l, nil
+	slices.SortStableFunc(l.manifests, func(a, b Manifest) int { return a.first() - b.first() })
+	return l, errors.Join(bad...)
 }
 
-func (d directory) read(stem string) (Manifest, error) {
-	path := d.path(stem + manifestExt)
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return Manifest{}, fmt.Errorf("reading a manifest: %w", err)
-	}
-	m, err := decode(text, stem)
-	if err != nil {
-		return Manifest{}, fmt.Errorf("%s: %w", path, err)
-	}
-	m.Path = filepath.ToSlash(filepath.Join(d.rel, m.File))
-	return m, nil
-}
+// maxManifest bounds what is read of an object that has a manifest's name.
+const maxManifest = 64 << 20
 
-// sweep removes what a killed or failed export has left. The caller holds the
-// lock, so that nobody's temporary files are in use.
-func (d directory) sweep() error {
-	l, err := d.list()
+func content(ctx context.Context, store Store, key string) ([]byte, error) {
+	f, err := store.Open(ctx, key)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, bare := range l.bare {
-		ours, err := d.linked(bare+dataExt, l.temps)
-		if err != nil {
-			return err
-		}
-		if !ours {
-			continue
-		}
-		// The temporary file is the proof that the part is ours to remove, so it
-		// must outlive the part even in a power failure.
-		if err := errors.Join(d.remove(bare+dataExt), syncDir(d.path(""))); err != nil {
-			return err
-		}
-		d.step("leftover removed")
-	}
-	return d.remove(l.temps...)
-}
-
-// linked tells whether the file is one of the others by another name.
-func (d directory) linked(file string, others []string) (bool, error) {
-	info, err := os.Lstat(d.path(file))
+	defer func() { _ = f.Close() }() // It was only read.
+	text, err := io.ReadAll(io.LimitReader(f, maxManifest))
 	if err != nil {
-		return false, fmt.Errorf("looking at the archive: %w", err)
+		return nil, fmt.Errorf("reading a manifest: %w", err)
 	}
-	for _, other := range others {
-		o, err := os.Lstat(d.path(other))
-		if err != nil {
-			return false, fmt.Errorf("looking at the archive: %w", err)
-		}
-		if os.SameFile(info, o) {
-			return true, nil
-		}
-	}
-	return false, nil
-}
-
-// settle removes the parts that others supersede, each once its successor has
-// been read back. Those whose successor is damaged stay. The caller holds the lock.
-func (d directory) settle(ctx context.Context) error {
-	l, err := d.list()
-	if err != nil {
-		return err
-	}
-	for _, m := range live(l.manifests) {
-		var old []string
-		for _, o := range l.manifests {
-			if m.replaces(o) {
-				// The data first: alone, it would look like somebody else's.
-				old = append(old, o.File, strings.TrimSuffix(o.File, dataExt)+manifestExt)
-			}
-		}
-		if len(old) == 0 {
-			continue
-		}
-		if err := verify(ctx, d.root, m); damaged(err) {
-			continue
-		} else if err != nil {
-			return err
-		}
-		// Whoever named the successor may have died before it was durable.
-		if err := d.sync(); err != nil {
-			return err
-		}
-		d.step("successor verified")
-		for _, file := range old {
-			if err := d.remove(file); err != nil {
-				return err
-			}
-			d.step("superseded file removed")
-		}
-		if err := syncDir(d.path("")); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// damaged tells whether Verify found that the part is not what it should be.
-func damaged(err error) bool {
-	_, ok := errors.AsType[*DamagedError](err)
-	return ok || errors.Is(err, fs.ErrNotExist)
+	return text, nil
 }

@@ -1,10 +1,9 @@
 package archive
 
 import (
-	"context"
+	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,12 +28,15 @@ type fixture struct {
 	t    testing.TB
 	conn *pgx.Conn
 	spec Spec
-	// dir is where the parts are to be.
-	dir string
+	// root is the store's directory, and dir that of the parts.
+	root, dir string
+	// s3 is how a store of that kind is reached by other processes.
+	s3  S3Options
+	env []string
 }
 
 // newFixture makes a table of the given columns, one of which is the key at, in
-// a database of its own.
+// a database of its own, and an archive of CSV.
 func newFixture(t testing.TB, columns string) *fixture {
 	t.Helper()
 	db := pgtest.New(t)
@@ -43,18 +45,18 @@ func newFixture(t testing.TB, columns string) *fixture {
 
 func fixtureOn(t testing.TB, conn *pgx.Conn, root, local, columns string) *fixture {
 	t.Helper()
-	f := &fixture{t: t, conn: conn, spec: Spec{
-		Place: Place{Root: fileURL(root), Parent: partition.Name{Schema: "public", Local: local + "_parent"}, Bounds: november},
-		Table: partition.Name{Schema: "public", Local: local},
-		Key:   "at",
+	f := &fixture{t: t, conn: conn, root: root, spec: Spec{
+		Place:   Place{Parent: partition.Name{Schema: "public", Local: local + "_parent"}, Bounds: november},
+		Store:   NewDirectory(root),
+		Table:   partition.Name{Schema: "public", Local: local},
+		Key:     "at",
+		Options: Options{Format: CSV},
 	}}
 	f.dir = filepath.Join(root, "public."+safe(local+"_parent"), "year=2018", "month=11")
 	f.exec("CREATE TABLE " + f.sql() + " (" + columns + ")")
 	f.identify()
 	return f
 }
-
-func fileURL(path string) string { return (&url.URL{Scheme: "file", Path: path}).String() }
 
 func (f *fixture) sql() string { return quoted(f.spec.Table) }
 
@@ -75,45 +77,70 @@ func (f *fixture) identify() {
 
 func (f *fixture) ensure() Manifest {
 	f.t.Helper()
-	m, err := Ensure(f.t.Context(), f.conn, f.spec)
+	ms, err := Ensure(f.t.Context(), f.conn, f.spec)
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	return m
+	if len(ms) != 1 {
+		f.t.Fatalf("got %d manifests", len(ms))
+	}
+	return ms[0]
 }
 
-// find returns the files that Find answers with.
+// find returns the names of the manifests that Find answers with.
 func (f *fixture) find() []string {
 	f.t.Helper()
-	manifests, err := Find(f.spec.Place)
+	manifests, err := Find(f.t.Context(), f.spec.Store, f.spec.Place)
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	files := []string{}
+	names := []string{}
 	for _, m := range manifests {
-		if err := Verify(f.t.Context(), f.spec.Root, m); err != nil {
-			f.t.Errorf("found a part that is not whole: %v", err)
+		if err := Verify(f.t.Context(), f.spec.Store, m, nil); err != nil {
+			f.t.Errorf("found an archive that is not whole: %v", err)
 		}
-		files = append(files, m.File)
+		names = append(names, m.name())
 	}
-	return files
+	return names
 }
 
-// wantFound asserts that the parts, and nothing else, are found and on disk.
-func (f *fixture) wantFound(parts ...Manifest) {
+// wantFound asserts that the exports, and nothing else, are found and in the store.
+func (f *fixture) wantFound(exports ...Manifest) {
 	f.t.Helper()
-	want, wantDisk := []string{}, []string{}
-	for _, m := range parts {
-		want = append(want, m.File)
-		wantDisk = append(wantDisk, m.File, strings.TrimSuffix(m.File, dataExt)+manifestExt)
+	want, wantStored := []string{}, []string{}
+	for _, m := range exports {
+		want = append(want, m.name())
+		wantStored = append(append(wantStored, m.Key), m.partKeys()...)
 	}
-	slices.Sort(wantDisk)
+	slices.Sort(wantStored)
 	if got := f.find(); !slices.Equal(got, want) {
 		f.t.Errorf("found %q, want %q", got, want)
 	}
-	if got := f.files(); !slices.Equal(got, wantDisk) {
-		f.t.Errorf("on disk are %q, want %q", got, wantDisk)
+	if got := f.keys(); !slices.Equal(got, wantStored) {
+		f.t.Errorf("in the store are %q, want %q", got, wantStored)
 	}
+	// Nor is there anything that is no object.
+	if files := f.files(); f.root != "" && len(files) != len(wantStored) {
+		f.t.Errorf("on disk are %q, want %q", files, wantStored)
+	}
+}
+
+// keys lists the directory of the parts as the store sees it.
+func (f *fixture) keys() []string {
+	f.t.Helper()
+	dir, err := f.spec.dir()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	objects, err := f.spec.Store.List(f.t.Context(), dir+"/")
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	keys := []string{}
+	for _, o := range objects {
+		keys = append(keys, o.Key)
+	}
+	return keys
 }
 
 // files lists the directory of the parts, which need not exist.
@@ -137,7 +164,7 @@ func (f *fixture) drop(m Manifest) error {
 		if _, err := tx.Exec(f.t.Context(), "LOCK TABLE ONLY "+f.sql()+" IN ACCESS EXCLUSIVE MODE"); err != nil {
 			return err
 		}
-		if err := StillEqual(f.t.Context(), tx, m, f.spec.Table); err != nil {
+		if err := StillEqual(f.t.Context(), tx, []Manifest{m}, f.spec.Table, m.Source.OID); err != nil {
 			return err
 		}
 		_, err := tx.Exec(f.t.Context(), "DROP TABLE "+f.sql())
@@ -145,35 +172,22 @@ func (f *fixture) drop(m Manifest) error {
 	})
 }
 
-// restore loads the parts into a new table like the given one.
-func (f *fixture) restore(like string, into partition.Name, parts ...Manifest) {
+// restore loads the exports into a new table like the given one.
+func (f *fixture) restore(like string, into partition.Name, exports ...Manifest) {
 	f.t.Helper()
 	f.exec("CREATE TABLE " + quoted(into) + " (LIKE " + like + " INCLUDING GENERATED)")
-	for _, m := range parts {
-		if err := load(f.t.Context(), f.conn, f.spec.Root, m, into); err != nil {
-			f.t.Fatal(err)
-		}
-	}
-}
-
-// load does with a part what its manifest says.
-func load(ctx context.Context, conn *pgx.Conn, root string, m Manifest, into partition.Name) error {
-	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		for name, value := range m.Load.Settings {
-			if _, err := tx.Exec(ctx, "SELECT pg_catalog.set_config($1, $2, true)", name, value); err != nil {
+	ctx := f.t.Context()
+	err := pgx.BeginFunc(ctx, f.conn, func(tx pgx.Tx) error {
+		for _, m := range exports {
+			if err := Restore(ctx, tx, f.spec.Store, m, into, nil); err != nil {
 				return err
 			}
 		}
-		r, err := Open(root, m)
-		if err != nil {
-			return err
-		}
-		_, err = conn.PgConn().CopyFrom(ctx, r, "COPY "+quoted(into)+" "+m.Load.Columns+" FROM STDIN "+m.Load.Options)
-		if closing := r.Close(); err == nil {
-			err = closing
-		}
-		return err
+		return EqualRows(ctx, tx, exports, into)
 	})
+	if err != nil {
+		f.t.Fatal(err)
+	}
 }
 
 // digest returns what both methods, where they can be used, make of a table.
@@ -203,21 +217,25 @@ func (f *fixture) digest(name partition.Name) string {
 	return strings.Join(all, " ")
 }
 
-// csv returns the CSV of a part.
+// csv returns the CSV of an export's parts, one behind the other.
 func (f *fixture) csv(m Manifest) string {
 	f.t.Helper()
-	r, err := Open(f.spec.Root, m)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	defer func() {
-		if err := r.Close(); err != nil {
-			f.t.Error(err)
+	var text []byte
+	for _, key := range m.partKeys() {
+		file, err := f.spec.Store.Open(f.t.Context(), key)
+		if err != nil {
+			f.t.Fatal(err)
 		}
-	}()
-	text, err := io.ReadAll(r)
-	if err != nil {
-		f.t.Fatal(err)
+		r, err := newCSVReader(file)
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		part, err := io.ReadAll(r)
+		r.close()
+		if err := errors.Join(err, file.Close()); err != nil {
+			f.t.Fatal(err)
+		}
+		text = append(text, part...)
 	}
 	return string(text)
 }

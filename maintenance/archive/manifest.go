@@ -5,28 +5,27 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
+	"math/big"
+	"path"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
+	"github.com/partitiond/partitiond/maintenance/archive/parquetfile"
 	"github.com/partitiond/partitiond/maintenance/partition"
 )
 
-// FormatVersion is the version of the manifests that are written. Those of
-// later versions are refused rather than misread.
-const FormatVersion = 1
+// FormatVersion is the version of the manifests that are written. Others are
+// refused rather than misread.
+const FormatVersion = 2
 
-// Manifest says all that is known of a part. It stands beside the part as JSON
-// with the field names of the tags, and is not changed once it is written.
+// Manifest says all that is known of one export of a partition. It stands beside
+// the export's parts as JSON with the field names of the tags, and is not changed
+// once it is written.
 type Manifest struct {
 	// FormatVersion is that of the manifest itself.
 	FormatVersion int `json:"format_version"`
-	// File is the name of the part's file, in the manifest's directory.
-	File string `json:"file"`
-	// Format and Compression are those of the file, "csv" and "zstd".
-	Format      string `json:"format"`
+	// Format is that of the parts, and Compression what is done to them.
+	Format      Format `json:"format"`
 	Compression string `json:"compression"`
 	// Parent is the table that the partition belonged to.
 	Parent Name `json:"parent"`
@@ -36,29 +35,45 @@ type Manifest struct {
 	// midnights. For a key without a time zone they are wall clock readings in UTC.
 	Bounds   Bounds `json:"bounds"`
 	TimeZone string `json:"time_zone"`
-	// Key describes the key column.
-	Key Key `json:"key"`
-	// Columns are the columns in the file, in order, and Generated those that are
+	// Late says that the period had been archived before, from a table that is gone:
+	// these rows came afterwards.
+	Late bool `json:"late,omitempty"`
+	// KeyColumn describes the key column.
+	KeyColumn Key `json:"key"`
+	// Columns are the columns in the parts, in order, and Generated those that are
 	// not, for COPY cannot load them (PostgreSQL documentation, 5.3 Generated Columns).
 	Columns   []Column `json:"columns"`
 	Generated []Column `json:"generated,omitempty"`
+	// Parquet tells the form that each column has in a part of that format, and
+	// which are there as text because Parquet has no type for them.
+	Parquet parquetfile.Plan `json:"parquet,omitempty"`
 	// Content is what the server counted, in the snapshot that was exported.
 	Content Content `json:"content"`
-	// RawBytes and RawSHA256 are of the CSV stream, in hexadecimal.
-	RawBytes  int64  `json:"raw_bytes"`
-	RawSHA256 string `json:"raw_sha256"`
-	// CompressedBytes and SHA256 are of the file, in hexadecimal.
-	CompressedBytes int64  `json:"compressed_bytes"`
-	SHA256          string `json:"sha256"`
+	// Digest is of the rows as they went into the parts, whatever their order; those
+	// of the parts add up to it.
+	Digest parquetfile.Digest `json:"digest"`
+	// Parts are the files, in the manifest's directory; there is at least one.
+	Parts []Part `json:"parts"`
 	// ExportedAt is the server's clock after the export, in UTC.
 	ExportedAt time.Time `json:"exported_at"`
-	// Supersedes names the files, in the same directory, that this part replaces.
+	// Supersedes names the manifests, in the same directory, that this one replaces.
 	Supersedes []string `json:"supersedes,omitempty"`
-	// Load says how to load the file.
-	Load Load `json:"load"`
+	// Load says how to load parts of CSV by hand.
+	Load *Load `json:"load,omitempty"`
 
-	// Path is the file's path beneath the root, where the manifest was found.
-	Path string `json:"-"`
+	// Key is the manifest's in the store.
+	Key string `json:"-"`
+}
+
+// Part is a file of an export.
+type Part struct {
+	// File is the name, in the manifest's directory.
+	File string `json:"file"`
+	// Bytes and SHA256, in hexadecimal, are of the file.
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
+	// Digest is of the rows, and tells how many there are.
+	Digest parquetfile.Digest `json:"digest"`
 }
 
 // Source identifies a table, so that no two tables are ever taken for one.
@@ -78,13 +93,16 @@ type Source struct {
 	OID   uint32 `json:"oid"`
 }
 
-// same tells whether both are one table. An OID is unique within a database, a
-// database's within its cluster. Without the system identifier the database's
-// name must do, since every cluster counts its OIDs from the same number.
-func (s Source) same(o Source) bool {
-	return s.OID == o.OID && s.DatabaseOID == o.DatabaseOID && s.SystemIdentifier == o.SystemIdentifier &&
+// sameDatabase tells whether both are of one database. A database's OID is
+// unique within its cluster. Without the system identifier the database's name
+// must do, since every cluster counts its OIDs from the same number.
+func (s Source) sameDatabase(o Source) bool {
+	return s.DatabaseOID == o.DatabaseOID && s.SystemIdentifier == o.SystemIdentifier &&
 		(s.SystemIdentifier != "" || s.Database == o.Database)
 }
+
+// same tells whether both are one table.
+func (s Source) same(o Source) bool { return s.OID == o.OID && s.sameDatabase(o) }
 
 // mayReplace tells whether s is surely a later state of what o is. A cluster that
 // was restored to an earlier point, or copied and promoted, has the same
@@ -97,8 +115,8 @@ func (s Source) mayReplace(o Source) bool {
 type Key struct {
 	Column string `json:"column"`
 	Type   string `json:"type"`
-	// Min and Max are the least and the greatest key, as PostgreSQL prints them
-	// under [Load]'s settings; empty where there is none.
+	// Min and Max are the least and the greatest key, as PostgreSQL prints them in
+	// UTC; empty where there is none.
 	Min string `json:"min,omitempty"`
 	Max string `json:"max,omitempty"`
 }
@@ -113,7 +131,7 @@ type Column struct {
 	Generated string `json:"generated,omitempty"`
 }
 
-// Load says how to load a part into a table.
+// Load says how to load a part of CSV into a table.
 type Load struct {
 	// Settings are those of the session that wrote the file; the session that
 	// loads it needs the same.
@@ -171,81 +189,126 @@ func (e *Edge) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// partName matches the names of parts, without the extension.
-var partName = regexp.MustCompile(`^part-([0-9]{4,9})-([0-9a-f]{12})$`)
-
-const (
-	dataExt     = ".csv.zst"
-	manifestExt = ".json"
-)
-
-// stem returns the name that the part's files share, and its number.
-func stem(file, ext string) (name string, number int, ok bool) {
-	name, ok = strings.CutSuffix(file, ext)
-	if !ok {
-		return "", 0, false
-	}
-	m := partName.FindStringSubmatch(name)
-	if m == nil {
-		return "", 0, false
-	}
-	number, err := strconv.Atoi(m[1])
-	return name, number, err == nil
+// Content is what the server counts of a table: the rows, and the sum of their
+// hashes as a decimal number.
+type Content struct {
+	Rows   int64      `json:"rows"`
+	Hash   string     `json:"hash"`
+	Method HashMethod `json:"hash_method"`
 }
 
-// encode returns the manifest as it is written.
-func (m Manifest) encode() ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false) // People read it, browsers do not.
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(m); err != nil {
-		return nil, fmt.Errorf("encoding the manifest: %w", err)
+// add returns the content of both tables together; the methods must be the same.
+func (c Content) add(o Content) (Content, error) {
+	a, ok := new(big.Int).SetString(c.Hash, 10)
+	b, fine := new(big.Int).SetString(o.Hash, 10)
+	if !ok || !fine || c.Method != o.Method {
+		return c, fmt.Errorf("hashes cannot be added: %q by %q and %q by %q", c.Hash, c.Method, o.Hash, o.Method)
 	}
-	return b.Bytes(), nil
+	return Content{Rows: c.Rows + o.Rows, Hash: a.Add(a, b).String(), Method: c.Method}, nil
 }
 
-// decode reads the manifest of the part with the given stem. What it says of
-// files is checked, for it is used to find and to remove them.
-func decode(text []byte, name string) (Manifest, error) {
-	var m Manifest
-	var version struct {
-		FormatVersion int `json:"format_version"`
+// Bytes returns the length of all parts.
+func (m Manifest) Bytes() int64 {
+	var n int64
+	for _, p := range m.Parts {
+		n += p.Bytes
 	}
-	if err := json.Unmarshal(text, &version); err != nil {
-		return m, fmt.Errorf("not a manifest: %w", err)
-	}
-	if version.FormatVersion < 1 || version.FormatVersion > FormatVersion {
-		return m, fmt.Errorf("the manifest has format version %d: this program knows 1 to %d", version.FormatVersion, FormatVersion)
-	}
-	if err := json.Unmarshal(text, &m); err != nil {
-		return m, fmt.Errorf("not a manifest: %w", err)
-	}
-	if m.File != name+dataExt {
-		return m, fmt.Errorf("the manifest names the file %q: expected %q", m.File, name+dataExt)
-	}
-	if m.Format != "csv" || m.Compression != "zstd" {
-		return m, fmt.Errorf("the manifest is of a file in %s and %s: this program knows csv and zstd", m.Format, m.Compression)
-	}
-	if len(m.SHA256) < 12 || name[len(name)-12:] != m.SHA256[:12] {
-		return m, errors.New("the manifest is of another file: its SHA-256 is not the name's")
-	}
-	for _, file := range m.Supersedes {
-		if _, _, ok := stem(file, dataExt); !ok {
-			return m, fmt.Errorf("the manifest supersedes %q, which is not a part", file)
-		}
-	}
-	return m, nil
+	return n
 }
 
-// number returns the part's number.
-func (m Manifest) number() int {
-	_, n, _ := stem(m.File, dataExt)
+// dir returns the directory that the manifest and its parts are in.
+func (m Manifest) dir() string { return path.Dir(m.Key) }
+
+// name returns the manifest's name, by which others supersede it.
+func (m Manifest) name() string { return path.Base(m.Key) }
+
+// partKeys returns the keys of the parts.
+func (m Manifest) partKeys() []string {
+	keys := make([]string, len(m.Parts))
+	for i, p := range m.Parts {
+		keys[i] = path.Join(m.dir(), p.File)
+	}
+	return keys
+}
+
+// first returns the number of the first part: manifests are in their order.
+func (m Manifest) first() int {
+	_, n, _ := parsePart(m.Parts[0].File)
 	return n
 }
 
 // replaces tells whether m is the later export of o's table. A manifest that
-// claims to replace another table's part is not believed.
+// claims to replace another table's is not believed.
 func (m Manifest) replaces(o Manifest) bool {
-	return m.number() > o.number() && m.Source.mayReplace(o.Source) && slices.Contains(m.Supersedes, o.File)
+	return m.first() > o.first() && m.Source.mayReplace(o.Source) && slices.Contains(m.Supersedes, o.name())
+}
+
+// encode returns a manifest, or something as readable, as it is written.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false) // People read it, browsers do not.
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(v); err != nil {
+		return nil, fmt.Errorf("encoding a manifest: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// version reads nothing but the version.
+type version struct {
+	FormatVersion int `json:"format_version"`
+}
+
+func (v version) check() error {
+	if v.FormatVersion != FormatVersion {
+		return fmt.Errorf("the manifest has format version %d: this program knows %d", v.FormatVersion, FormatVersion)
+	}
+	return nil
+}
+
+// decode reads the manifest of the given key. What it says of files is checked,
+// for it is used to find and to remove them.
+func decode(text []byte, key string) (Manifest, error) {
+	m := Manifest{Key: key}
+	var v version
+	if err := json.Unmarshal(text, &v); err != nil {
+		return m, fmt.Errorf("not a manifest: %w", err)
+	}
+	if err := v.check(); err != nil {
+		return m, err
+	}
+	if err := json.Unmarshal(text, &m); err != nil {
+		return m, fmt.Errorf("not a manifest: %w", err)
+	}
+	f, err := m.Format.codec()
+	if err != nil {
+		return m, err
+	}
+	if m.Compression != compression {
+		return m, fmt.Errorf("the manifest is of files compressed by %q: this program knows %s", m.Compression, compression)
+	}
+	if len(m.Parts) == 0 {
+		return m, errors.New("the manifest names no part")
+	}
+	var sum parquetfile.Digest
+	for _, p := range m.Parts {
+		stem, _, ok := parsePart(p.File)
+		if !ok || p.File != stem+f.ext() {
+			return m, fmt.Errorf("the manifest names the part %q: expected one like part-0001-0123456789ab%s", p.File, f.ext())
+		}
+		if len(p.SHA256) != 64 || stem[len(stem)-digits:] != p.SHA256[:digits] {
+			return m, fmt.Errorf("the manifest's SHA-256 of %s is not that in its name", p.File)
+		}
+		sum.Add(p.Digest)
+	}
+	if sum != m.Digest || sum.Rows != m.Content.Rows {
+		return m, fmt.Errorf("the manifest's parts have %s, the whole %s, and %d rows were counted", sum, m.Digest, m.Content.Rows)
+	}
+	for _, name := range m.Supersedes {
+		if !isManifest(name) {
+			return m, fmt.Errorf("the manifest supersedes %q, which is not a manifest", name)
+		}
+	}
+	return m, nil
 }

@@ -1,10 +1,8 @@
 package archive
 
 import (
-	"errors"
 	"fmt"
-	"net/url"
-	"path/filepath"
+	"path"
 	"strings"
 	"time"
 	"unicode"
@@ -12,12 +10,8 @@ import (
 	"github.com/partitiond/partitiond/maintenance/partition"
 )
 
-// Place is where the parts of a partition are kept.
+// Place is where the parts of a partition are kept within a store.
 type Place struct {
-	// Root is the URL of the store, as in file:///var/lib/archive. The directory
-	// must exist: made on demand, it could end up beneath the mount point of a
-	// disk that is not mounted.
-	Root string
 	// Parent is the table that the partition belongs to.
 	Parent partition.Name
 	// Bounds are the partition's. Years outside of 0 to 9999 are refused.
@@ -33,14 +27,14 @@ func (p Place) location() *time.Location {
 	return p.Location
 }
 
-// parentDir returns the directory of the parent, relative to the root.
-func (p Place) parentDir() string {
-	return safe(p.Parent.Schema) + "." + safe(p.Parent.Local)
+// parentDir returns the directory of a parent, relative to the root.
+func parentDir(parent partition.Name) string {
+	return safe(parent.Schema) + "." + safe(parent.Local)
 }
 
 // dir returns the directory of the parts, relative to the root.
 func (p Place) dir() (string, error) {
-	dir := p.parentDir()
+	dir := parentDir(p.Parent)
 	if !p.Bounds.Finite() || p.Bounds.Empty() {
 		return dir, nil
 	}
@@ -65,13 +59,13 @@ func (p Place) dir() (string, error) {
 		if level.from != level.last {
 			break
 		}
-		dir = filepath.Join(dir, fmt.Sprintf(level.name, level.from))
+		dir = path.Join(dir, fmt.Sprintf(level.name, level.from))
 	}
 	return dir, nil
 }
 
-// safe makes an identifier part of a file name, so that no two identifiers make
-// the same: letters, digits, _ and - stay, other bytes become %XX.
+// safe makes an identifier part of a key, so that no two identifiers make the
+// same: letters, digits, _ and - stay, other bytes become %XX.
 func safe(identifier string) string {
 	var b strings.Builder
 	for _, r := range identifier {
@@ -84,22 +78,4 @@ func safe(identifier string) string {
 		}
 	}
 	return b.String()
-}
-
-// rootPath returns the directory that the URL of a store names.
-func rootPath(root string) (string, error) {
-	u, err := url.Parse(root)
-	switch {
-	case err != nil:
-		return "", fmt.Errorf("reading the archive's URL: %w", err)
-	case u.Scheme != "file":
-		return "", fmt.Errorf("the archive's URL has the scheme %q: expected file, as in file:///var/lib/archive", u.Scheme)
-	case u.Host != "" && u.Host != "localhost":
-		return "", fmt.Errorf("the archive's URL names the host %q: expected three slashes, as in file:///var/lib/archive", u.Host)
-	case u.RawQuery != "" || u.Fragment != "" || u.User != nil:
-		return "", errors.New("the archive's URL has more than a path: ? and # must be written %3F and %23")
-	case !filepath.IsAbs(u.Path):
-		return "", fmt.Errorf("the archive's URL has the path %q: expected an absolute one", u.Path)
-	}
-	return filepath.Clean(u.Path), nil
 }

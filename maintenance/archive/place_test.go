@@ -85,7 +85,7 @@ func TestSafeNames(t *testing.T) {
 		{"Ärger", "日本", "Ärger.日本"},
 		{".tmp-", ".lock", "%2Etmp-.%2Elock"},
 	} {
-		got := Place{Parent: partition.Name{Schema: c.schema, Local: c.local}}.parentDir()
+		got := parentDir(partition.Name{Schema: c.schema, Local: c.local})
 		if got != c.want {
 			t.Errorf("%q.%q is in %q, want %q", c.schema, c.local, got, c.want)
 		}
@@ -96,25 +96,33 @@ func TestSafeNames(t *testing.T) {
 	}
 }
 
-func TestRootPath(t *testing.T) {
+func TestStoreURL(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ url, want, problem string }{
-		{"file:///var/lib/archive", "/var/lib/archive", ""},
-		{"file:///var/lib/archive/", "/var/lib/archive", ""},
-		{"file://localhost/a%20b%3Fc", "/a b?c", ""},
-		{"/var/lib/archive", "", "scheme"},
-		{"s3://bucket/x", "", "scheme"},
+		{"file:///var/lib/archive", "file:///var/lib/archive", ""},
+		{"file:///var/lib/archive/", "file:///var/lib/archive", ""},
+		{"file://localhost/a%20b%3Fc", "file:///a%20b%3Fc", ""},
+		{"s3://bucket/some/where/", "s3://bucket/some/where", ""},
+		{"s3://bucket", "s3://bucket", ""},
+		{"/var/lib/archive", "", "not a URL"},
+		{"gs://bucket/x", "", "scheme"},
 		{"file://var/lib/archive", "", "host"},
-		{"file:var/lib", "", "absolute"},
+		{"file:var/lib", "", "path"},
+		{"file:///", "", "absolute"},
 		{"file:///a?b", "", "%3F"},
-		{"file:///a%zz", "", "escape"},
+		{"file:///a%zz", "", "not a URL"},
+		{"s3:///prefix", "", "bucket"},
+		{"s3://key:secret@bucket/x", "", "credentials"},
+		{"s3://bucket/a/../b", "", ".."},
 	} {
-		got, err := rootPath(c.url)
+		store, err := OpenStore(c.url, S3Options{})
 		switch {
-		case c.problem == "" && (err != nil || got != c.want):
-			t.Errorf("%s is %q, %v; want %q", c.url, got, err, c.want)
 		case c.problem != "" && (err == nil || !strings.Contains(err.Error(), c.problem)):
-			t.Errorf("%s is %q, %v; want an error about %q", c.url, got, err, c.problem)
+			t.Errorf("%s: got %v; want an error about %q", c.url, err, c.problem)
+		case c.problem == "" && err != nil:
+			t.Errorf("%s: %v", c.url, err)
+		case c.problem == "" && store.URL("") != c.want:
+			t.Errorf("%s is %q; want %q", c.url, store.URL(""), c.want)
 		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/partitiond/partitiond/maintenance/archive/parquetfile"
 	"github.com/partitiond/partitiond/maintenance/partition"
 )
 
@@ -20,39 +20,18 @@ import (
 // has another OID, or is in another database.
 var ErrOtherTable = errors.New("not the table that was meant")
 
-// settings decide how values print; they are what pg_dump sets and a bit more.
-// An archive is loaded under the same (PostgreSQL documentation, 20.11 Client
-// Connection Defaults). With only pg_catalog in the search path, names print
-// with their schema and nobody else's functions are called.
-var settings = map[string]string{
-	"DateStyle":          "ISO, YMD",
-	"IntervalStyle":      "postgres",
-	"TimeZone":           "UTC",
-	"bytea_output":       "hex",
-	"client_encoding":    "UTF8",
-	"extra_float_digits": "1",
-	"lc_monetary":        "C",
-	"search_path":        "pg_catalog",
-	"xmloption":          "content",
-}
-
-// configure applies the settings for the rest of the transaction. Moreover it
-// turns row_security off, so that policies which hide rows from the role make
-// an error and not an archive that lacks them (5.8 Row Security Policies).
+// configure gives the rest of the transaction the settings under which values
+// print as they read. Moreover it turns row_security off, so that policies which
+// hide rows from the role make an error and not an archive that lacks them
+// (PostgreSQL documentation, 5.8 Row Security Policies).
 func configure(ctx context.Context, tx pgx.Tx) error {
-	set := func(name, value string) error {
-		_, err := tx.Exec(ctx, "SELECT pg_catalog.set_config($1, $2, true)", name, value)
-		if err != nil {
-			return fmt.Errorf("setting %s: %w", name, err)
-		}
-		return nil
+	if err := parquetfile.Configure(ctx, tx); err != nil {
+		return err
 	}
-	for _, name := range slices.Sorted(maps.Keys(settings)) {
-		if err := set(name, settings[name]); err != nil {
-			return err
-		}
+	if _, err := tx.Exec(ctx, "SELECT pg_catalog.set_config('row_security', 'off', true)"); err != nil {
+		return fmt.Errorf("setting row_security: %w", err)
 	}
-	return set("row_security", "off")
+	return nil
 }
 
 // table is what the catalog says of a table.
@@ -70,10 +49,10 @@ func (t table) sql() string { return quoted(t.name) }
 
 func quoted(n partition.Name) string { return pgx.Identifier{n.Schema, n.Local}.Sanitize() }
 
-// list returns the exported columns as SQL.
-func (t table) list() string {
-	names := make([]string, len(t.columns))
-	for i, c := range t.columns {
+// columnList returns the columns as SQL.
+func columnList(columns []Column) string {
+	names := make([]string, len(columns))
+	for i, c := range columns {
 		names[i] = pgx.Identifier{c.Name}.Sanitize()
 	}
 	return strings.Join(names, ", ")

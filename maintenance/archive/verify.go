@@ -2,30 +2,35 @@ package archive
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strconv"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/partitiond/partitiond/maintenance/partition"
 )
 
-// Aspect is what of a part can differ from its manifest.
+// Aspect is what of an archive can differ from its manifest.
 type Aspect string
 
 // The aspects, in the order in which they are looked at.
 const (
-	CompressedBytes  Aspect = "compressed bytes"
-	CompressedSHA256 Aspect = "SHA-256 of the file"
-	Decompression    Aspect = "decompression"
-	RawBytes         Aspect = "bytes of CSV"
-	RawSHA256        Aspect = "SHA-256 of the CSV"
-	Records          Aspect = "rows"
+	ManifestText Aspect = "manifest"
+	Length       Aspect = "bytes"
+	SHA256       Aspect = "SHA-256"
+	Decoding     Aspect = "format"
+	Rows         Aspect = "digest of the rows"
 )
 
 // DamagedError says that a part is not what its manifest says. A part that is
 // not there at all is [fs.ErrNotExist] instead.
 type DamagedError struct {
-	// Path is the file's.
+	// Path is the object's URL.
 	Path string
 	// Aspect is the first that differs, Want and Got are its values.
 	Aspect    Aspect
@@ -37,65 +42,72 @@ func (e *DamagedError) Error() string {
 	return fmt.Sprintf("%s is damaged: %s: expected %s, got %s", e.Path, e.Aspect, e.Want, e.Got)
 }
 
-// Verify reads the part back from the store and compares it with the manifest:
-// size and SHA-256 of the file, size and SHA-256 of the CSV in it, and the number of
-// its records. A difference is a [*DamagedError].
-func Verify(ctx context.Context, root string, m Manifest) error {
-	dir, err := rootPath(root)
-	if err != nil {
-		return err
-	}
-	return verify(ctx, dir, m)
+// Verify reads the parts back from the store and compares them with the manifest:
+// size and SHA-256 of the files, and the digest of the rows that are decoded from
+// them. A difference is a [*DamagedError]. progress may be nil.
+func Verify(ctx context.Context, store Store, m Manifest, progress func(Progress)) error {
+	return verify(ctx, store, m, progress)
 }
 
-func verify(ctx context.Context, root string, m Manifest) error {
-	f, err := openPart(root, m)
+func verify(ctx context.Context, store Store, m Manifest, progress func(Progress)) error {
+	codec, err := m.Format.codec()
 	if err != nil {
 		return err
 	}
-	path := f.Name()
-	defer func() { _ = f.Close() }() // It is only read.
-	d, err := newDecoder(contextReader{ctx, f})
-	if err != nil {
-		return err
-	}
-	defer d.close()
-
-	_, decompressing := io.Copy(io.Discard, struct{ io.Reader }{d})
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("verifying %s: %w", path, err)
-	}
-	d.close() // It may still read ahead.
-	if _, err := io.Copy(io.Discard, d.in); err != nil {
-		return fmt.Errorf("reading an archive to verify it: %w", err)
-	}
-	differs := func(a Aspect, want, got string) error {
-		if want == got {
-			return nil
+	return eachPart(ctx, store, m, progress, func(p Part, f *os.File) error {
+		got, err := codec.read(ctx, f, m)
+		if err == nil && got != p.Digest {
+			err = &DamagedError{Aspect: Rows, Want: p.Digest.String(), Got: got.String()}
 		}
-		return &DamagedError{Path: path, Aspect: a, Want: want, Got: got}
-	}
-	number := func(n int64) string { return strconv.FormatInt(n, 10) }
-	if err := differs(CompressedBytes, number(m.CompressedBytes), number(d.compressed.bytes)); err != nil {
 		return err
+	})
+}
+
+// eachPart opens the parts one after the other and calls do with each that has
+// the bytes that its manifest says. The first error ends it.
+func eachPart(ctx context.Context, store Store, m Manifest, progress func(Progress), do func(Part, *os.File) error) error {
+	now := Progress{TotalRows: m.Digest.Rows}
+	for i, key := range m.partKeys() {
+		p := m.Parts[i]
+		f, err := store.Open(ctx, key)
+		if err != nil {
+			return err
+		}
+		err = p.check(ctx, f)
+		if err == nil {
+			err = do(p, f)
+		}
+		_ = f.Close() // It was only read.
+		if d, ok := errors.AsType[*DamagedError](err); ok && d.Path == "" {
+			d.Path = store.URL(key)
+		}
+		if err != nil {
+			return err
+		}
+		if now.Rows, now.Bytes = now.Rows+p.Digest.Rows, now.Bytes+p.Bytes; progress != nil {
+			progress(now)
+		}
 	}
-	if err := differs(CompressedSHA256, m.SHA256, d.compressed.hex()); err != nil {
-		return err
-	}
-	if decompressing != nil {
-		return &DamagedError{Path: path, Aspect: Decompression, Want: "a zstd stream", Got: decompressing.Error()}
-	}
-	if err := differs(RawBytes, number(m.RawBytes), number(d.raw.bytes)); err != nil {
-		return err
-	}
-	if err := differs(RawSHA256, m.RawSHA256, d.raw.hex()); err != nil {
-		return err
-	}
-	rows, err := d.records.rows()
+	return nil
+}
+
+// check compares the bytes of a part, and goes back to its beginning.
+func (p Part) check(ctx context.Context, f *os.File) error {
+	sum := sha256.New()
+	n, err := io.Copy(sum, contextReader{ctx, f})
 	if err != nil {
-		return &DamagedError{Path: path, Aspect: Records, Want: number(m.Content.Rows), Got: err.Error()}
+		return fmt.Errorf("reading a part: %w", err)
 	}
-	return differs(Records, number(m.Content.Rows), number(rows))
+	if n != p.Bytes {
+		return &DamagedError{Aspect: Length, Want: strconv.FormatInt(p.Bytes, 10), Got: strconv.FormatInt(n, 10)}
+	}
+	if got := hex.EncodeToString(sum.Sum(nil)); got != p.SHA256 {
+		return &DamagedError{Aspect: SHA256, Want: p.SHA256, Got: got}
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("going back to a part's beginning: %w", err)
+	}
+	return nil
 }
 
 // contextReader ends a long read when its context ends.
@@ -104,6 +116,7 @@ type contextReader struct {
 	r   io.Reader
 }
 
+// Read implements [io.Reader].
 func (c contextReader) Read(p []byte) (int, error) {
 	if err := c.ctx.Err(); err != nil {
 		return 0, err
@@ -111,56 +124,33 @@ func (c contextReader) Read(p []byte) (int, error) {
 	return c.r.Read(p)
 }
 
-// Open returns the CSV of a part, header line first, for COPY with the
-// manifest's [Load]. At the end of the stream, Read returns a [*DamagedError]
-// instead of [io.EOF] if the CSV is not what was exported, so load in one
-// transaction. By hand:
-//
-//	zstd -dc part.csv.zst | psql -c "\copy t from stdin csv header"
-//
-// The package documentation says which values an old psql cannot load so.
-func Open(root string, m Manifest) (io.ReadCloser, error) {
-	dir, err := rootPath(root)
+// Restore loads the rows of an export into the target, which has columns of the
+// same names and types; others become their defaults. Triggers of the target fire
+// (PostgreSQL documentation, COPY, "Notes"). Each part is proved to be the archived
+// one before it is loaded, and that its rows were sent; whether they are in the
+// target, [EqualRows] tells. After an error roll back; conn may be closed then.
+// progress may be nil. Settings of the transaction change to those that Restore needs.
+func Restore(ctx context.Context, tx pgx.Tx, store Store, m Manifest, target partition.Name, progress func(Progress)) error {
+	codec, err := m.Format.codec()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	f, err := openPart(dir, m)
+	if err := configure(ctx, tx); err != nil {
+		return err
+	}
+	load, err := codec.loader(ctx, tx, m, target)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	d, err := newDecoder(f)
+	err = eachPart(ctx, store, m, progress, func(p Part, f *os.File) error {
+		got, err := load(ctx, f)
+		if err == nil && got != p.Digest {
+			err = &DamagedError{Aspect: Rows, Want: p.Digest.String(), Got: got.String()}
+		}
+		return err
+	})
 	if err != nil {
-		_ = f.Close() // It was only read.
-		return nil, err
-	}
-	return &part{file: f, decoder: d, manifest: m}, nil
-}
-
-// part is an open part.
-type part struct {
-	file     *os.File
-	decoder  *decoder
-	manifest Manifest
-}
-
-// Read implements [io.Reader].
-func (p *part) Read(b []byte) (int, error) {
-	n, err := p.decoder.Read(b)
-	switch {
-	case err == nil:
-	case !errors.Is(err, io.EOF):
-		err = &DamagedError{Path: p.file.Name(), Aspect: Decompression, Want: "a zstd stream", Got: err.Error()}
-	case p.decoder.raw.hex() != p.manifest.RawSHA256:
-		err = &DamagedError{Path: p.file.Name(), Aspect: RawSHA256, Want: p.manifest.RawSHA256, Got: p.decoder.raw.hex()}
-	}
-	return n, err
-}
-
-// Close implements [io.Closer].
-func (p *part) Close() error {
-	p.decoder.close()
-	if err := p.file.Close(); err != nil {
-		return fmt.Errorf("closing an archive: %w", err)
+		return fmt.Errorf("restoring %s: %w", store.URL(m.Key), err)
 	}
 	return nil
 }

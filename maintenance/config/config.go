@@ -30,6 +30,7 @@ type Config struct {
 	Database Database
 	Schedule Schedule
 	Log      Log
+	Archive  Archive
 	// Sets are in the order of the file; there is at least one.
 	Sets []Set
 }

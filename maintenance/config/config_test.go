@@ -66,7 +66,8 @@ key = "created_at"
 			Cron: mustCron(t, "17 3 * * *", time.UTC), CronText: "17 3 * * *", Location: time.UTC,
 			RunAtStart: true, Parallel: 2, StopTimeout: 30 * time.Second,
 		},
-		Log: Log{Level: slog.LevelInfo, Format: FormatAuto},
+		Log:     Log{Level: slog.LevelInfo, Format: FormatAuto},
+		Archive: Archive{Format: "parquet", PartBytes: 256 << 20},
 		Sets: []Set{{
 			Set: partition.Set{
 				Parent: partition.Name{Schema: "public", Local: "events_master"}, Key: "created_at",
@@ -113,6 +114,14 @@ statement_timeout = "3h"
 retries = 4
 retry_wait = "5ms"
 max_retry_wait = "6s"
+[archive]
+format = "csv"
+part_megabytes = 3
+megabytes_per_second = 20
+[archive.s3]
+endpoint = "http://127.0.0.1:7070/"
+region = "eu-north-1"
+path_style = true
 [[set]]
 parent = 'app."Metrics"'
 key = '"At"'
@@ -147,6 +156,10 @@ limits = { retries = 0, statement_timeout = "0s" }
 		Database: Database{PasswordFile: "/run/secret", ConnectTimeout: 3 * time.Second, timeoutGiven: true, file: "config.toml", passwordLine: 3},
 		Schedule: Schedule{Cron: mustCron(t, "@daily", berlin), CronText: "@daily", Location: berlin, Parallel: 7},
 		Log:      Log{Level: slog.LevelWarn, Format: FormatJSON},
+		Archive: Archive{
+			Format: "csv", PartBytes: 3 << 20, BytesPerSecond: 20 << 20,
+			S3: S3{Endpoint: "http://127.0.0.1:7070/", Region: "eu-north-1", PathStyle: true},
+		},
 		Sets: []Set{{
 			Set: partition.Set{
 				Parent: partition.Name{Schema: "app", Local: "Metrics"}, Key: "At",

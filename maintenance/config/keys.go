@@ -19,6 +19,7 @@ type (
 		Schedule scheduleKeys `toml:"schedule"`
 		Log      logKeys      `toml:"log"`
 		Limits   limitKeys    `toml:"limits"`
+		Archive  archiveKeys  `toml:"archive"`
 		Sets     []setKeys    `toml:"set"`
 	}
 
@@ -48,6 +49,19 @@ type (
 		Retries           *int      `toml:"retries"`
 		RetryWait         *duration `toml:"retry_wait"`
 		MaxRetryWait      *duration `toml:"max_retry_wait"`
+	}
+
+	archiveKeys struct {
+		Format             *string `toml:"format"`
+		PartMegabytes      *int    `toml:"part_megabytes"`
+		MegabytesPerSecond *int    `toml:"megabytes_per_second"`
+		S3                 s3Keys  `toml:"s3"`
+	}
+
+	s3Keys struct {
+		Endpoint  *string `toml:"endpoint"`
+		Region    *string `toml:"region"`
+		PathStyle *bool   `toml:"path_style"`
 	}
 
 	setKeys struct {
@@ -106,6 +120,9 @@ const (
 	defaultAnalyzeEvery = 24 * time.Hour
 	defaultSweepBatch   = 5000
 	defaultMaxShare     = 0.5
+
+	defaultArchiveFormat = "parquet"
+	defaultPartMegabytes = 256
 )
 
 var (

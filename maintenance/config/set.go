@@ -2,8 +2,6 @@ package config
 
 import (
 	"fmt"
-	"net/url"
-	"path"
 	"strings"
 	"time"
 
@@ -171,7 +169,10 @@ func (r *reader) retention(path string, keys retentionKeys, iv partition.Interva
 		r.fail(path+".max_share", "expected a number above 0 and up to 1")
 	}
 	if keys.Archive != nil {
-		t.Archive = r.archive(path+".archive", *keys.Archive)
+		if _, err := partition.ParseArchive(*keys.Archive); err != nil {
+			r.fail(path+".archive", err.Error())
+		}
+		t.Archive = *keys.Archive
 	}
 	if keys.Schema != nil {
 		t.Schema = r.identifier(path+".schema", *keys.Schema)
@@ -179,23 +180,7 @@ func (r *reader) retention(path string, keys retentionKeys, iv partition.Interva
 	return t
 }
 
-const archiveMeaning = `expected a directory as file:///absolute/path`
-
-// archive reads the URL of an archive's store.
-func (r *reader) archive(key, text string) string {
-	u, err := url.Parse(text)
-	switch {
-	case err != nil || u.Scheme == "":
-		r.fail(key, "is not a URL: "+archiveMeaning)
-	case u.Scheme != "file":
-		r.fail(key, fmt.Sprintf("the scheme %q is not supported: %s", u.Scheme, archiveMeaning))
-	case u.Host != "" || u.User != nil:
-		r.fail(key, "names a host: "+archiveMeaning+", with three slashes")
-	case u.Opaque != "" || !path.IsAbs(u.Path) || path.Clean(u.Path) == "/" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.ContainsRune(u.Path, 0):
-		r.fail(key, archiveMeaning)
-	}
-	return text
-}
+const archiveMeaning = `expected file:///absolute/path or s3://bucket/prefix`
 
 // apart makes sure that no two sets get into each other's way.
 func (r *reader) apart(sets []Set) {

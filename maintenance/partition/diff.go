@@ -11,7 +11,8 @@ type propertyRule struct {
 	kind PropertyKind
 	// inherited says that CREATE TABLE ... INHERITS brings it to a new partition.
 	inherited bool
-	// removes says that what only the partition has is taken away.
+	// removes says that what only the partition has is taken away, and that a
+	// value which is more than enough is cut back.
 	removes func(Set) bool
 	// applies says whether the set wants this kind repaired.
 	applies func(Set) bool
@@ -28,6 +29,9 @@ func never(Set) bool { return false }
 func grantsWanted(s Set) bool { return s.Grants != GrantsOff }
 
 func grantsExact(s Set) bool { return s.Grants == GrantsExact }
+
+// grantOption is the value of a privilege that its holder may grant to others.
+const grantOption = "with grant option"
 
 // anyEnough: holding a privilege with grant option is more than holding it, and
 // an index that serves a constraint is more than the index.
@@ -79,9 +83,15 @@ func Diff(set Set, parent, child []Property) []Change {
 			}
 			values := have[propertyKey{p.Kind, p.Name}]
 			does := func(v string) bool { return v == p.Value || rule.enough != nil && rule.enough(p.Value, v) }
+			wants := want[propertyKey{p.Kind, p.Name}]
+			tooMuch := func(v string) bool { return v != p.Value && does(v) && !slices.Contains(wants, v) }
+			if i := slices.IndexFunc(values, tooMuch); i >= 0 && rule.removes(set) {
+				propose(Change{Want: p, Have: values[i]})
+				continue
+			}
 			// What the parent has twice, the stronger one does for both.
 			stronger := func(v string) bool { return v != p.Value && does(v) }
-			if slices.ContainsFunc(values, does) || slices.ContainsFunc(want[propertyKey{p.Kind, p.Name}], stronger) {
+			if slices.ContainsFunc(values, does) || slices.ContainsFunc(wants, stronger) {
 				continue
 			}
 			c := Change{Want: p, Missing: len(values) == 0}
@@ -99,7 +109,47 @@ func Diff(set Set, parent, child []Property) []Change {
 			}
 		}
 	}
+	for _, c := range restored(changes, parent) {
+		propose(c)
+	}
 	return changes
+}
+
+// restored returns the privileges that have to be granted again, because others
+// that are taken away may take them along: REVOKE on a table revokes the same
+// privilege on its columns, and where a grant option goes, so does what its
+// holder granted (PostgreSQL documentation, REVOKE).
+func restored(changes []Change, parent []Property) []Change {
+	var out []Change
+	takes := func(c Change) bool { return c.Remove || c.Want.Value == "" && c.Have == grantOption }
+	for _, c := range changes {
+		if !takes(c) {
+			continue
+		}
+		column, role, privilege := splitGrant(c.Want)
+		for _, p := range parent {
+			if p.Kind != PropGrant && p.Kind != PropColumnGrant {
+				continue
+			}
+			col, r, priv := splitGrant(p)
+			along := priv == privilege && (column == "" || col == column) && (c.Have == grantOption || r == role)
+			given := func(c Change) bool { return c.Want == p && !takes(c) }
+			if along && p != c.Want && !slices.ContainsFunc(changes, given) {
+				out = append(out, Change{Want: p, Have: p.Value})
+			}
+		}
+	}
+	return out
+}
+
+// splitGrant takes a privilege's name apart; the column of one on a table is empty.
+func splitGrant(p Property) (column, role, privilege string) {
+	rest := p.Name
+	if p.Kind == PropColumnGrant {
+		column, rest, _ = strings.Cut(rest, "\t")
+	}
+	role, privilege, _ = strings.Cut(rest, "\t")
+	return column, role, privilege
 }
 
 // forNew returns what a new partition has to be given because it does not

@@ -94,12 +94,73 @@ func TestGrantModes(t *testing.T) {
 			t.Errorf("%s: -want +got:\n%s", mode, diff)
 		}
 	}
-	// More than is asked for is enough.
-	for _, kind := range []PropertyKind{PropGrant, PropColumnGrant} {
-		got := Diff(monthly(t), []Property{{kind, "a\tSELECT", ""}}, []Property{{kind, "a\tSELECT", "with grant option"}})
-		if got != nil {
-			t.Errorf("%s: %+v", kind, got)
+}
+
+// TestGrantOptionOfItsOwn: more than is asked for is enough, unless the
+// privileges are to be the same.
+func TestGrantOptionOfItsOwn(t *testing.T) {
+	t.Parallel()
+	exact := monthly(t, func(s *Set) { s.Grants = GrantsExact })
+	for kind, name := range map[PropertyKind]string{PropGrant: "a\tSELECT", PropColumnGrant: "id\ta\tSELECT"} {
+		plain, option := Property{kind, name, ""}, Property{kind, name, grantOption}
+		cut := []Change{{Want: plain, Have: grantOption}}
+		for _, test := range []struct {
+			name          string
+			parent, child []Property
+			add, exact    []Change
+		}{
+			{"only the partition's", []Property{plain}, []Property{option}, nil, cut},
+			{"one of two grants of the partition", []Property{plain}, []Property{plain, option}, nil, cut},
+			{"two grants of the parent", []Property{plain, plain}, []Property{option}, nil, cut},
+			{"both", []Property{option}, []Property{option}, nil, nil},
+			{"one of two grants of the parent", []Property{plain, option}, []Property{option}, nil, nil},
+			{"only the parent's", []Property{option}, []Property{plain}, []Change{{Want: option}}, []Change{{Want: option}}},
+		} {
+			if diff := cmp.Diff(test.add, Diff(monthly(t), test.parent, test.child)); diff != "" {
+				t.Errorf("%s, %s, add: -want +got:\n%s", kind, test.name, diff)
+			}
+			if diff := cmp.Diff(test.exact, Diff(exact, test.parent, test.child)); diff != "" {
+				t.Errorf("%s, %s, exact: -want +got:\n%s", kind, test.name, diff)
+			}
 		}
+	}
+}
+
+// TestRevokedAlong: what a REVOKE takes along is granted again, after it.
+func TestRevokedAlong(t *testing.T) {
+	t.Parallel()
+	exact := monthly(t, func(s *Set) { s.Grants = GrantsExact })
+	onTable, others, onColumn, other := Property{PropGrant, "a\tSELECT", ""}, Property{PropGrant, "b\tSELECT", ""},
+		Property{PropColumnGrant, "id\ta\tINSERT", grantOption}, Property{PropColumnGrant, "id\tb\tINSERT", ""}
+	unlike := []Property{{PropGrant, "b\tDELETE", ""}, {PropColumnGrant, "at\tb\tUPDATE", ""}}
+	parent := append([]Property{onTable, others, onColumn, other}, unlike...)
+	with := func(more ...Property) []Property { return append(slices.Clone(parent), more...) }
+	again := func(p Property) Change { return Change{Want: p, Have: p.Value} }
+	remove := func(p Property) Change { return Change{Want: p, Have: p.Value, Remove: true} }
+	insert, insertOption := Property{PropGrant, "a\tINSERT", ""}, Property{PropGrant, "a\tINSERT", grantOption}
+	update, public := Property{PropColumnGrant, "at\ta\tUPDATE", grantOption}, Property{PropGrant, "\tINSERT", ""}
+	for _, test := range []struct {
+		name  string
+		child []Property
+		want  []Change
+	}{
+		{"the holder's columns", with(insert), []Change{remove(insert), again(onColumn)}},
+		{"all that the holder may have granted", with(insertOption), []Change{remove(insertOption), again(onColumn), again(other)}},
+		{"by an option that is cut", with(Property{PropGrant, "a\tSELECT", grantOption}), []Change{{Want: onTable, Have: grantOption}, again(others)}},
+		{"of one column", with(update), []Change{remove(update), again(unlike[1])}},
+		{"of nobody's columns", with(public), []Change{remove(public)}},
+		{"what is missing anyway", append(slices.Clone(parent[:3]), insertOption), []Change{
+			{Want: unlike[0], Missing: true}, remove(insertOption), {Want: other, Missing: true}, {Want: unlike[1], Missing: true}, again(onColumn)}},
+	} {
+		if diff := cmp.Diff(test.want, Diff(exact, parent, test.child)); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", test.name, diff)
+		}
+	}
+	// A grant that loses its option after the table's took all of it along.
+	plain := Property{PropColumnGrant, "id\ta\tINSERT", ""}
+	want := []Change{remove(insert), {Want: plain, Have: grantOption}, again(plain)}
+	if diff := cmp.Diff(want, Diff(exact, []Property{plain}, []Property{insert, onColumn})); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }
 

@@ -36,6 +36,7 @@ var forms = []form{
 	{check: "K >= '2018-11-01' AND K < '2018-12-01'", suffix: "NO INHERIT", want: nov, has: "plv"},
 	{check: "date_trunc('day', K) >= '2018-11-01'", suffix: "NO INHERIT NOT VALID", want: "[2018-11-01, infinity)", has: "l"},
 	{check: "K >= '2018-11-01 12:30:00.5'", want: "[2018-11-01 12:30:00.5, infinity)", has: "plv"},
+	{check: "K >= '1969-12-31 23:59:59.75' AND K < '1970-01-01 00:00:00.000001'", want: "[1969-12-31 23:59:59.75, 1970-01-01 00:00:00.000001)", has: "plv"},
 	{check: "K >= '2019-01-01' AND K < '2018-01-01'", want: "[2019-01-01, 2018-01-01)", has: "plv"},
 	{check: "K > '2018-10-31 23:59:59.999999' AND K <= '2018-11-30 23:59:59.999999'", want: nov, has: "lv"},
 	{check: "K BETWEEN '2018-11-01' AND '2018-11-30 23:59:59.999999'", want: nov, has: "lv"},

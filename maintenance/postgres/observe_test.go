@@ -190,6 +190,13 @@ func TestObserveShape(t *testing.T) {
 			t.Error("a column that is generated in the partition alone")
 		}
 	}
+	if o.since(18, "virtual column") {
+		o.exec("CREATE TABLE virtual_master (created_at timestamp, g int GENERATED ALWAYS AS (1) VIRTUAL)")
+		p := o.one("virtual_master").Parent
+		if !p.Columns[1].Generated || propertyLines(p.Properties, partition.PropDefault) != "" {
+			t.Errorf("a virtual column: %+v, %s", p.Columns, propertyLines(p.Properties))
+		}
+	}
 }
 
 // The names that a table cannot be given, and those that it can.

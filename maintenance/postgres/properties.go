@@ -116,8 +116,13 @@ func grantTemplate(c partition.Change) string {
 		parts = parts[1:]
 	}
 	role, privilege := quoteRole(parts[0]), parts[1]+column
+	// Without CASCADE it would fail where the holder has granted it to others. What
+	// the parent grants them, too, is granted once more after it.
 	if c.Remove {
-		return fmt.Sprintf("REVOKE %s ON TABLE %%1$s FROM %s", escapeTemplate(privilege), escapeTemplate(role))
+		return fmt.Sprintf("REVOKE %s ON TABLE %%1$s FROM %s CASCADE", escapeTemplate(privilege), escapeTemplate(role))
+	}
+	if c.Want.Value == "" && c.Have != "" {
+		return fmt.Sprintf("REVOKE GRANT OPTION FOR %s ON TABLE %%1$s FROM %s CASCADE", escapeTemplate(privilege), escapeTemplate(role))
 	}
 	option := ""
 	if c.Want.Value != "" {

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -68,6 +69,61 @@ func TestRouteInserterNeedsNoMoreThanInsert(t *testing.T) {
 	r.route.Properties = nil
 	r.install(t)
 	want(t, "nobody's call", code(t, as[writer], create)+code(t, as[stranger], create), "4250142501")
+}
+
+// TestRouteColumnsWithoutAGrant has a role that may write two columns. Its rows
+// are what they would be in a plain table: in their partition where that can be
+// made so by writing two columns, and else in the parent.
+func TestRouteColumnsWithoutAGrant(t *testing.T) {
+	t.Parallel()
+	route := eventRoute()
+	route.Columns = []partition.Column{{Name: "id"}, {Name: "program_id"}, {Name: "body"}, {Name: "created_at"}}
+	r := newRouted(t, `CREATE DOMAIN mood AS text DEFAULT 'fine'; CREATE SEQUENCE numbers;
+		CREATE TABLE event_master (id integer, program_id text, body text, created_at timestamp);
+		CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.body := ''stamped''; RETURN NEW; END';
+		CREATE FUNCTION number() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.id := 9; RETURN NEW; END';
+		CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.body := NULL; RETURN NEW; END'`, route)
+	columns := r.Role(t, "columns")
+	r.exec(t, "GRANT INSERT (program_id, created_at) ON event_master TO "+columns+"; GRANT USAGE ON SEQUENCE numbers TO "+columns)
+	r.route.Properties = []partition.Property{
+		{Kind: partition.PropColumnGrant, Name: "program_id\t" + columns + "\tINSERT"},
+		{Kind: partition.PropColumnGrant, Name: "created_at\t" + columns + "\tINSERT"},
+	}
+	r.install(t)
+	r.exec(t, "INSERT INTO event_master (created_at) VALUES ('2018-11-01'); TRUNCATE event_master")
+	conn := r.open(t, columns)
+	const trigger = "CREATE TRIGGER %s BEFORE INSERT ON event_master FOR EACH ROW EXECUTE FUNCTION %s()"
+	for _, test := range []struct{ name, sql, want string }{
+		{"no default, no value", "", "event_2018_11 NULL x NULL"},
+		{"a default", "ALTER TABLE event_master ALTER id SET DEFAULT 5", "event_2018_11 5 x NULL"},
+		{"a default of a sequence", "ALTER TABLE event_master ALTER id SET DEFAULT nextval('numbers')", "event_2018_11 2 x NULL"},
+		{"a default that the partition lacks", "ALTER TABLE ONLY event_master ALTER id SET DEFAULT 5", "event_master 5 x NULL"},
+		{"another default", "ALTER TABLE event_master ALTER id SET DEFAULT 5; ALTER TABLE event_2018_11 ALTER id SET DEFAULT 6", "event_master 5 x NULL"},
+		{"a default of the partition's own", "ALTER TABLE event_2018_11 ALTER id SET DEFAULT 6", "event_master NULL x NULL"},
+		{"a default that a generated identity replaces", "ALTER TABLE event_master ALTER id SET NOT NULL; ALTER TABLE event_master ALTER id ADD GENERATED ALWAYS AS IDENTITY", "event_master 1 x NULL"},
+		{"a domain's default", "ALTER TABLE event_master ALTER body TYPE mood", "event_2018_11 NULL x fine"},
+		{"a trigger's value", fmt.Sprintf(trigger, "a", "stamp"), "event_master NULL x stamped"},
+		{"a trigger's value for a default", "ALTER TABLE event_master ALTER id SET DEFAULT 5;" + fmt.Sprintf(trigger, "a", "number"), "event_master 9 x NULL"},
+		{"a trigger's value for a domain's default", "ALTER TABLE event_master ALTER body TYPE mood;" + fmt.Sprintf(trigger, "a", "nothing"), "event_master NULL x NULL"},
+		{"a trigger that leaves nothing", fmt.Sprintf(trigger, "a", "nothing"), "event_2018_11 NULL x NULL"},
+		{"a trigger that sleeps", "ALTER TABLE event_master ALTER id SET DEFAULT 5;" + fmt.Sprintf(trigger, "a", "number") + "; ALTER TABLE event_master DISABLE TRIGGER a", "event_2018_11 5 x NULL"},
+		{"a trigger behind", "ALTER TABLE event_master ALTER id SET DEFAULT 5;" + fmt.Sprintf(trigger, "z", "number"), "event_2018_11 5 x NULL"},
+	} {
+		r.exec(t, test.sql)
+		insert := "INSERT INTO event_master (program_id, created_at) VALUES ('x', '2018-11-05')"
+		want(t, test.name, code(t, conn, insert), "")
+		const look = "SELECT tableoid::regclass, coalesce(id::text, 'NULL'), program_id, coalesce(body, 'NULL') FROM event_master"
+		want(t, test.name, r.rows(t, look), test.want)
+		for _, column := range []string{"id", "body"} {
+			want(t, test.name+", named "+column, code(t, conn, "INSERT INTO event_master (program_id, created_at, "+column+") VALUES ('x', '2018-11-05', DEFAULT)"), "42501")
+		}
+		// Whoever may write all columns finds no difference between them.
+		r.exec(t, "TRUNCATE event_master; "+insert)
+		want(t, test.name+", with all privileges", strings.Fields(r.rows(t, look))[0], "event_2018_11")
+		r.exec(t, `TRUNCATE event_master; DROP TRIGGER IF EXISTS a ON event_master; DROP TRIGGER IF EXISTS z ON event_master;
+			ALTER TABLE event_master ALTER id DROP IDENTITY IF EXISTS; ALTER TABLE event_master ALTER id DROP NOT NULL, ALTER id DROP DEFAULT, ALTER body TYPE text`)
+	}
+	want(t, "no more than the columns", code(t, conn, "INSERT INTO event_2018_11 (id, created_at) VALUES (1, '2018-11-05')"), "42501")
 }
 
 // TestRouteOwnersRightsAreNotForOthers has an inserter who lays traps for the
