@@ -62,7 +62,7 @@ type S3Options struct {
 // what is beneath a prefix in it. Make one with [NewS3].
 //
 // It asks for the actions s3:PutObject, GetObject, ListBucket, DeleteObject,
-// AbortMultipartUpload and ListBucketMultipartUploads. In a bucket with versioning,
+// AbortMultipartUpload, ListMultipartUploadParts and ListBucketMultipartUploads. In a bucket with versioning,
 // Remove leaves what it removes as a noncurrent version, which a lifecycle rule may
 // expire ("Working with delete markers").
 type S3 struct {
@@ -168,6 +168,8 @@ func (s *S3) Open(ctx context.Context, key string) (*os.File, error) {
 	return f, nil
 }
 
+var errChanged = errors.New("the object has changed while it was read")
+
 // download is an object on its way into a file.
 type download struct {
 	f        *os.File
@@ -184,6 +186,9 @@ func (s *S3) fetch(ctx context.Context, key string, d *download) error {
 		}
 	}
 	body, info, _, err := s.core.GetObject(ctx, s.bucket, s.name(key), o)
+	if d.at > 0 && code(err) == minio.PreconditionFailed {
+		return backoff.Permanent(errChanged)
+	}
 	if err != nil {
 		return backoff.Permanent(err) // It has been tried often enough below.
 	}
@@ -194,7 +199,7 @@ func (s *S3) fetch(ctx context.Context, key string, d *download) error {
 	case d.size < 0:
 		d.size, d.etag = info.Size, info.ETag
 	case info.ETag != d.etag || info.Size != d.size-d.at:
-		return backoff.Permanent(errors.New("the object has changed while it was read"))
+		return backoff.Permanent(errChanged)
 	}
 	n, err := io.Copy(d.f, body)
 	d.at += n

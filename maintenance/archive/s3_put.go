@@ -183,7 +183,17 @@ func (s *S3) settled(ctx context.Context, key, tag string, err error) (there, mi
 func (s *S3) abort(ctx context.Context, key, id string, failed error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
 	defer cancel()
-	err := s.core.AbortMultipartUpload(ctx, s.bucket, s.name(key), id)
+	err := retry(ctx, func() error {
+		if err := s.core.AbortMultipartUpload(ctx, s.bucket, s.name(key), id); err != nil {
+			return backoff.Permanent(err)
+		}
+		// Parts that were still on their way may make it necessary to abort again, and to
+		// list the parts tells (Amazon S3 API Reference, "AbortMultipartUpload").
+		if _, err := s.core.ListObjectParts(ctx, s.bucket, s.name(key), id, 0, 1); err == nil {
+			return errors.New("parts still come in")
+		}
+		return nil
+	})
 	if err = s.fail(ctx, "aborting the upload of", key, err); err != nil && code(err) != minio.NoSuchUpload {
 		return fmt.Errorf("%w (%v, so that its parts are left until they are swept)", failed, err)
 	}

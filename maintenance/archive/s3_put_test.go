@@ -76,20 +76,37 @@ func s3DamagedPart(t *testing.T, server *s3test.Server, bucket string) {
 	}
 }
 
-// The upload is completed, but the client never hears of it and tries again.
+// The upload is completed, but the client never hears of it and tries again, and is
+// told what Amazon or others say then.
 func s3LostAnswer(t *testing.T, server *s3test.Server, bucket string) {
-	var lost atomic.Int32
-	endpoint := s3Proxy(t, server, nil, func(answer *http.Response) error {
-		if isComplete(answer.Request, "/d/k") && answer.StatusCode == http.StatusOK && lost.Add(1) == 1 {
+	for key, again := range map[string]struct {
+		status int
+		code   string
+	}{
+		"exists":    {http.StatusPreconditionFailed, "PreconditionFailed"},
+		"conflict":  {http.StatusConflict, "ConditionalRequestConflict"},
+		"no upload": {http.StatusNotFound, "NoSuchUpload"},
+	} {
+		var lost atomic.Bool
+		endpoint := s3Proxy(t, server, func(w http.ResponseWriter, r *http.Request) bool {
+			if !isComplete(r, key) || !lost.Load() {
+				return false
+			}
+			s3Answer(w, again.status, again.code)
+			return true
+		}, func(answer *http.Response) error {
+			if !isComplete(answer.Request, key) || answer.StatusCode != http.StatusOK {
+				return nil
+			}
+			lost.Store(true)
 			return errors.Join(answer.Body.Close(), errors.New("lost")) // The proxy answers 502.
+		})
+		s := s3Store(t, server, bucket, S3Options{Endpoint: endpoint})
+		s3Put(t, s, "d/"+key, "content")
+		s3Is(t, s, "d/"+key, "content")
+		if !lost.Load() {
+			t.Error("no answer was lost")
 		}
-		return nil
-	})
-	s := s3Store(t, server, bucket, S3Options{Endpoint: endpoint})
-	s3Put(t, s, "d/k", "content")
-	s3Is(t, s, "d/k", "content")
-	if lost.Load() == 0 {
-		t.Error("no answer was lost")
 	}
 }
 
@@ -120,16 +137,26 @@ func s3Conflict(t *testing.T, server *s3test.Server, bucket string) {
 	}
 }
 
+// No part is on its way to the server when the context ends, or it might arrive last.
 func s3Cancelled(t *testing.T, server *s3test.Server, bucket string) {
 	ctx, cancel := context.WithCancel(t.Context())
-	endpoint := s3Proxy(t, server, func(_ http.ResponseWriter, r *http.Request) bool {
-		if r.URL.Query().Get("partNumber") == "2" {
-			cancel()
+	first := make(chan struct{})
+	endpoint := s3Proxy(t, server, func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Query().Get("partNumber") != "2" {
+			return false
 		}
-		return false
-	}, nil)
+		<-first
+		cancel()
+		s3Answer(w, http.StatusServiceUnavailable, "SlowDown")
+		return true
+	}, func(answer *http.Response) error {
+		if q := answer.Request.URL.Query(); q.Get("partNumber") == "1" && strings.HasSuffix(answer.Request.URL.Path, "/d/k") {
+			close(first)
+		}
+		return nil
+	})
 	s := s3Store(t, server, bucket, S3Options{Endpoint: endpoint})
-	err := s.Put(ctx, s3Spool(t, s, s3Content(3*s3MinPart, 1)), "d/k")
+	err := s.Put(ctx, s3Spool(t, s, s3Content(2*s3MinPart, 1)), "d/k")
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("Put: %v", err)
 	}
