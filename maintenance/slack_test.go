@@ -1,21 +1,15 @@
 package maintenance_test
 
 import (
-	"compress/gzip"
-	"errors"
-	"io/fs"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/partitiond/partitiond/maintenance"
 	"github.com/partitiond/partitiond/maintenance/config"
 	"github.com/partitiond/partitiond/maintenance/partition"
+	"github.com/partitiond/partitiond/maintenance/pgtemp/pgtest"
 	"github.com/partitiond/partitiond/sql"
 )
-
-// slackData are 22,172 real messages; they are not part of the project.
-const slackData = "../../shared/data/slack-racket-2017-2019.csv.gz"
 
 // slackMonths are its rows by month, as its description has them.
 const slackMonths = `2017_05 | 313
@@ -49,18 +43,7 @@ const slackMonths = `2017_05 | 313
 // pass, and finds every row where and as it was.
 func TestRealMessages(t *testing.T) {
 	t.Parallel()
-	file, err := os.Open(slackData)
-	if errors.Is(err, fs.ErrNotExist) {
-		t.Skipf("the Slack data is not at %s", slackData)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	csv, err := gzip.NewReader(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	csv := pgtest.RealMessages(t)
 	s := newScenario(t)
 	s.section("seed.sql", sql.Text("seed.sql"))
 	tag, err := s.conn.PgConn().CopyFrom(t.Context(), csv, "COPY chat_master (program_id, user_id, dialogue, created_at) FROM STDIN (FORMAT csv, HEADER)")

@@ -130,11 +130,15 @@ func (j job) ensure(ctx context.Context, conn *pgx.Conn) ([]Manifest, error) {
 		u.discard(ctx)
 		return nil, err
 	}
-	if err := verify(ctx, j.Store, m, nil); err != nil {
+	if err := Verify(ctx, j.Store, m, nil); err != nil {
 		return nil, err
 	}
 	j.step("verified")
-	return []Manifest{m}, settle(ctx, j.Store, dir)
+	if there, err = list(ctx, j.Store, dir); err != nil {
+		return nil, err
+	}
+	_, err = there.settle(ctx, j.Store, m.Key)
+	return []Manifest{m}, err
 }
 
 // tidy removes what earlier exports left, and returns what is there then.
@@ -143,11 +147,16 @@ func (j job) tidy(ctx context.Context, dir string, source Source) (listing, erro
 	if err != nil {
 		return l, err
 	}
-	if err := l.sweep(ctx, j.Store, source); err != nil {
+	swept, err := l.sweep(ctx, j.Store, source)
+	if err != nil {
 		return l, err
 	}
-	if err := settle(ctx, j.Store, dir); err != nil {
+	settled, err := l.settle(ctx, j.Store, "")
+	if err != nil {
 		return l, err
+	}
+	if !swept && !settled {
+		return l, nil
 	}
 	return list(ctx, j.Store, dir)
 }
@@ -221,7 +230,7 @@ func (j job) holds(ctx context.Context, tx pgx.Tx, t table, m Manifest) (bool, e
 }
 
 func whole(ctx context.Context, store Store, m Manifest) (bool, error) {
-	err := verify(ctx, store, m, nil)
+	err := Verify(ctx, store, m, nil)
 	if damaged(err) {
 		return false, nil
 	}

@@ -5,6 +5,8 @@ import (
 	"os/exec"
 	"syscall"
 	"testing"
+
+	"github.com/partitiond/partitiond/maintenance/pgtemp/pgtest"
 )
 
 // memoryRows is how many rows [TestMemory] archives. Two million are 600 MB.
@@ -27,7 +29,7 @@ func TestMemory(t *testing.T) {
 		}
 		peak := peakBytes(cmd)
 		t.Logf("%s: %d rows, %d MiB at most", format, *memoryRows, peak>>20)
-		if !raceEnabled && peak > 256<<20 {
+		if !pgtest.Race && peak > 256<<20 {
 			t.Errorf("%s: %d MiB of memory for %d rows, want 256 at most", format, peak>>20, *memoryRows)
 		}
 		f.exec("SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"slices"
 	"strings"
 	"time"
 
@@ -144,7 +143,7 @@ func (s *S3) List(ctx context.Context, prefix string) ([]Object, error) {
 		return nil, s.fail(ctx, "listing", prefix, err)
 	}
 	// Directory buckets list in no order ("Differences for directory buckets").
-	slices.SortFunc(out, func(a, b Object) int { return strings.Compare(a.Key, b.Key) })
+	sortObjects(out)
 	return out, nil
 }
 

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -17,6 +16,8 @@ import (
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 	"github.com/minio/minio-go/v7/pkg/s3utils"
+
+	"github.com/partitiond/partitiond/maintenance/partition"
 )
 
 // newClient returns a client of a bucket's server.
@@ -32,12 +33,9 @@ func newClient(bucket string, o S3Options) (*minio.Core, error) {
 			endpoint += ".cn"
 		}
 	}
-	u, err := url.Parse(endpoint)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil ||
-		strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
-		// It is not part of the error: somebody may have put a secret into it.
-		return nil, errors.New("the endpoint of the S3 store is not a URL such as https://s3.eu-central-1.amazonaws.com, " +
-			"with a host and nothing else")
+	u, err := partition.ParseArchiveEndpoint(endpoint)
+	if err != nil {
+		return nil, fmt.Errorf("the endpoint of the S3 store: %w", err)
 	}
 	secure := u.Scheme == "https"
 	transport, err := minio.DefaultTransport(secure)

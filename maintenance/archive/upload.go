@@ -25,9 +25,9 @@ type upload struct {
 	// number is the last part's, and first the first's.
 	number int
 	parts  []Part
-	file   *os.File
-	sum    hash.Hash
-	length int64
+	// file is the part that is being written, if there is one, and sum its SHA-256.
+	file *os.File
+	sum  hash.Hash
 }
 
 // export exports the table. Until the manifest has its name there is nothing
@@ -79,41 +79,33 @@ func (u *upload) next(ctx context.Context) (io.Writer, error) {
 		return nil, err
 	}
 	u.number++
-	u.sum, u.length = sha256.New(), 0
-	return writerFunc(func(b []byte) (int, error) {
-		n, err := u.file.Write(b)
-		u.sum.Write(b[:n])
-		u.length += int64(n)
-		return n, err
-	}), nil
+	u.sum = sha256.New()
+	return io.MultiWriter(u.file, u.sum), nil
 }
-
-type writerFunc func([]byte) (int, error)
-
-// Write implements [io.Writer].
-func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
 // done announces the part, and then makes it an object.
 func (u *upload) done(ctx context.Context, d parquetfile.Digest) error {
-	f := u.file
-	u.file = nil
-	p := Part{Bytes: u.length, SHA256: hex.EncodeToString(u.sum.Sum(nil)), Digest: d}
-	p.File = partFile(u.number, p.SHA256, u.codec.ext())
-	note := pending{FormatVersion: FormatVersion, Part: p.File, Source: u.source}
-	if err := u.put(ctx, pendingFile(p.File), note); err != nil {
-		u.Store.Discard(f)
-		return err
+	length, err := u.file.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return fmt.Errorf("looking at a part: %w", err)
 	}
-	u.parts = append(u.parts, p)
-	return u.Store.Put(ctx, f, path.Join(u.dir, p.File))
-}
-
-// put writes a manifest or a note.
-func (u *upload) put(ctx context.Context, name string, v any) error {
-	text, err := encode(v)
+	p := Part{Bytes: length, SHA256: hex.EncodeToString(u.sum.Sum(nil)), Digest: d}
+	p.File = partFile(u.number, p.SHA256, u.codec.ext())
+	note, err := encode(pending{FormatVersion: FormatVersion, Part: p.File, Source: u.source})
 	if err != nil {
 		return err
 	}
+	if err := u.put(ctx, pendingFile(p.File), note); err != nil {
+		return err
+	}
+	u.parts = append(u.parts, p)
+	f := u.file
+	u.file = nil // Put takes it, whatever becomes of it.
+	return u.Store.Put(ctx, f, path.Join(u.dir, p.File))
+}
+
+// put writes the text of a manifest or a note.
+func (u *upload) put(ctx context.Context, name string, text []byte) error {
 	f, err := u.Store.Temp(ctx, u.dir)
 	if err != nil {
 		return err
@@ -133,7 +125,7 @@ func (u *upload) name(ctx context.Context, m *Manifest, first int, conditional b
 	}
 	sum := sha256.Sum256(text)
 	m.Key = path.Join(u.dir, manifestFile(first, hex.EncodeToString(sum[:]), conditional))
-	if err := u.put(ctx, m.name(), m); err != nil {
+	if err := u.put(ctx, m.name(), text); err != nil {
 		return err
 	}
 	u.step("manifest named")
@@ -153,12 +145,17 @@ func (u *upload) name(ctx context.Context, m *Manifest, first int, conditional b
 	return nil
 }
 
-// restart removes the parts of an attempt.
-func (u *upload) restart(ctx context.Context, first int) error {
+// drop forgets the part that is being written.
+func (u *upload) drop() {
 	if u.file != nil {
 		u.Store.Discard(u.file)
 		u.file = nil
 	}
+}
+
+// restart removes the parts of an attempt.
+func (u *upload) restart(ctx context.Context, first int) error {
+	u.drop()
 	for _, p := range u.parts {
 		// The note must outlive the part.
 		if err := u.Store.Remove(ctx, path.Join(u.dir, p.File), path.Join(u.dir, pendingFile(p.File))); err != nil {
@@ -173,15 +170,12 @@ func (u *upload) restart(ctx context.Context, first int) error {
 // If it was the manifest's Put that failed, nobody knows whether the manifest is
 // there; then its parts must stay.
 func (u *upload) discard(ctx context.Context) {
-	if u.file != nil {
-		u.Store.Discard(u.file)
-		u.file = nil
-	}
+	u.drop()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	l, err := list(ctx, u.Store, u.dir)
 	if err != nil {
 		return
 	}
-	_ = l.sweep(ctx, u.Store, u.source) // What remains, the next Ensure removes.
+	_, _ = l.sweep(ctx, u.Store, u.source) // What remains, the next Ensure removes.
 }

@@ -46,10 +46,6 @@ func (e *DamagedError) Error() string {
 // size and SHA-256 of the files, and the digest of the rows that are decoded from
 // them. A difference is a [*DamagedError]. progress may be nil.
 func Verify(ctx context.Context, store Store, m Manifest, progress func(Progress)) error {
-	return verify(ctx, store, m, progress)
-}
-
-func verify(ctx context.Context, store Store, m Manifest, progress func(Progress)) error {
 	codec, err := m.Format.codec()
 	if err != nil {
 		return err

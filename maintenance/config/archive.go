@@ -1,9 +1,6 @@
 package config
 
-import (
-	"net/url"
-	"strings"
-)
+import "github.com/partitiond/partitiond/maintenance/partition"
 
 // Archive says how partitions are archived, for all sets that do so.
 type Archive struct {
@@ -48,10 +45,8 @@ func (r *reader) endpoint(path string, v *string) string {
 	if v == nil || *v == "" {
 		return ""
 	}
-	u, err := url.Parse(*v)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil ||
-		strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
-		r.fail(path, `expected a URL without a path, such as "https://s3.example.org" or "http://127.0.0.1:9000"`)
+	if _, err := partition.ParseArchiveEndpoint(*v); err != nil {
+		r.fail(path, err.Error())
 	}
 	return *v
 }

@@ -34,3 +34,14 @@ func ParseArchive(text string) (*url.URL, error) {
 	}
 	return u, nil
 }
+
+// ParseArchiveEndpoint reads the URL of an S3 server, which has a host and nothing
+// else. The error does not have the text in it: somebody may have put a secret there.
+func ParseArchiveEndpoint(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil ||
+		strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		return nil, errors.New(`expected a URL without a path, such as "https://s3.example.org" or "http://127.0.0.1:9000"`)
+	}
+	return u, nil
+}

@@ -126,12 +126,12 @@ func restored(changes []Change, parent []Property) []Change {
 		if !takes(c) {
 			continue
 		}
-		column, role, privilege := splitGrant(c.Want)
+		column, role, privilege := SplitGrant(c.Want)
 		for _, p := range parent {
 			if p.Kind != PropGrant && p.Kind != PropColumnGrant {
 				continue
 			}
-			col, r, priv := splitGrant(p)
+			col, r, priv := SplitGrant(p)
 			along := priv == privilege && (column == "" || col == column) && (c.Have == grantOption || r == role)
 			given := func(c Change) bool { return c.Want == p && !takes(c) }
 			if along && p != c.Want && !slices.ContainsFunc(changes, given) {
@@ -142,8 +142,9 @@ func restored(changes []Change, parent []Property) []Change {
 	return out
 }
 
-// splitGrant takes a privilege's name apart; the column of one on a table is empty.
-func splitGrant(p Property) (column, role, privilege string) {
+// SplitGrant takes the name of a [PropGrant] or a [PropColumnGrant] apart; the column
+// of a privilege on a table is empty.
+func SplitGrant(p Property) (column, role, privilege string) {
 	rest := p.Name
 	if p.Kind == PropColumnGrant {
 		column, rest, _ = strings.Cut(rest, "\t")

@@ -109,13 +109,11 @@ func propertyTemplates(c partition.Change) []string {
 }
 
 func grantTemplate(c partition.Change) string {
-	parts := strings.Split(c.Want.Name, "\t")
-	column := ""
+	column, grantee, privilege := partition.SplitGrant(c.Want)
+	role := quoteRole(grantee)
 	if c.Want.Kind == partition.PropColumnGrant {
-		column = " (" + quoteIdent(parts[0]) + ")"
-		parts = parts[1:]
+		privilege += " (" + quoteIdent(column) + ")"
 	}
-	role, privilege := quoteRole(parts[0]), parts[1]+column
 	// Without CASCADE it would fail where the holder has granted it to others. What
 	// the parent grants them, too, is granted once more after it.
 	if c.Remove {

@@ -1,10 +1,6 @@
 package parquetfile
 
 import (
-	"compress/gzip"
-	"errors"
-	"io/fs"
-	"os"
 	"strings"
 	"testing"
 
@@ -12,9 +8,6 @@ import (
 
 	"github.com/partitiond/partitiond/maintenance/pgtemp/pgtest"
 )
-
-// slackData are real messages. They are not part of the project.
-const slackData = "../../../../shared/data/slack-racket-2017-2019.csv.gz"
 
 // messageColumns are those of the real data.
 const messageColumns = "program_id varchar, user_id varchar, dialogue varchar(10000), created_at timestamp"
@@ -37,20 +30,10 @@ func (d *duckdb) generatedMessages(t *testing.T) {
 	d.messages(t, tx, 20000)
 }
 
-// realMessages does so with 22,172 real messages, where they are.
+// realMessages does so with 22,172 real messages, where they are; the generated
+// ones are compared everywhere.
 func (d *duckdb) realMessages(t *testing.T) {
-	packed, err := os.Open(slackData)
-	if errors.Is(err, fs.ErrNotExist) {
-		t.Skipf("the Slack data is not at %s; the generated messages are compared everywhere", slackData)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer packed.Close()
-	csv, err := gzip.NewReader(packed)
-	if err != nil {
-		t.Fatal(err)
-	}
+	csv := pgtest.RealMessages(t)
 	tx := begin(t, pgtest.New(t).Conn(t))
 	table(t, tx, "message", messageColumns)
 	if _, err := tx.Conn().PgConn().CopyFrom(t.Context(), csv, "COPY public.message FROM STDIN (FORMAT csv, HEADER)"); err != nil {

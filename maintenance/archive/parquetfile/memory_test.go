@@ -54,7 +54,7 @@ func TestMemory(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("the resident memory of a process is only known on Linux")
 	}
-	if raceEnabled {
+	if pgtest.Race {
 		t.Skip("the race detector takes many times the memory")
 	}
 	for name, shape := range shapes {
@@ -246,4 +246,20 @@ func generate(w io.Writer, rows, length int) error {
 	}
 	_, err := io.WriteString(w, trailer)
 	return err
+}
+
+// peak is the greatest resident size of this process so far, in MiB; 0 where
+// that is not told.
+func peak() float64 {
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(text)) {
+		var kib float64
+		if n, _ := fmt.Sscanf(line, "VmHWM: %f kB", &kib); n == 1 {
+			return kib / 1024
+		}
+	}
+	return 0
 }

@@ -1,5 +1,0 @@
-//go:build !race
-
-package parquetfile
-
-const raceEnabled = false
