@@ -98,6 +98,11 @@ func (s *stream) take(p []byte) error {
 		}
 		p = rest
 	}
+	if need := len(s.raw) + len(p); need > cap(s.raw) && need > 4*piece && need <= s.limit {
+		// It is the first batch, and of more than a few rows. append would copy it for
+		// each step by which it grows.
+		s.raw = slices.Grow(s.raw, s.limit+2*piece-len(s.raw))
+	}
 	s.raw = append(s.raw, p...)
 	return s.walk()
 }

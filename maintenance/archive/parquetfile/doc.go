@@ -45,10 +45,12 @@
 //
 // Row groups are 8 MiB of COPY's format, and are encoded two at a time. Numbers and
 // times are in DELTA_BINARY_PACKED, strings in DELTA_LENGTH_BYTE_ARRAY, never in a
-// dictionary; pages of a megabyte are compressed by zstd at level 1 and have a
-// CRC. Integers, decimals up to 18 digits, dates, timestamps and booleans have
-// bounds in each row group. Columns whose bounds would be long, or that parquet-go
-// gets wrong, have none: strings, floats and decimals of 16 bytes.
+// dictionary; pages of 256 KiB are compressed by zstd at level 1 and have a CRC.
+// That is what bounds an export: more than half of the client's processor time is
+// zstd, see maintenance/bench/archive. Integers, decimals up to 18 digits, dates,
+// timestamps and booleans have bounds in each row group. Columns whose bounds would
+// be long, or that parquet-go gets wrong, have none: strings, floats and decimals
+// of 16 bytes.
 //
 // # Restoring
 //
