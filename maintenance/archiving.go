@@ -54,9 +54,13 @@ func (m *Maintainer) export(ctx context.Context, conn *pgx.Conn, set partition.S
 	if err != nil {
 		return postgres.Archived{}, err
 	}
+	restored, err := postgres.RestoredFrom(ctx, conn, a.OID)
+	if err != nil {
+		return postgres.Archived{}, err
+	}
 	place := archive.Place{Parent: set.Parent, Bounds: a.Bounds, Location: set.Calendar(snap.Parent.Key)}
 	exports, err := archive.Ensure(ctx, conn, archive.Spec{
-		Place: place, Store: store, Table: a.Table, OID: a.OID, Key: set.Key,
+		Place: place, Store: store, Table: a.Table, OID: a.OID, Key: set.Key, Restored: restored,
 		Options: archive.Options{
 			Format: m.Archiving.Format, PartBytes: m.Archiving.PartBytes, BytesPerSecond: m.Archiving.BytesPerSecond,
 			Progress: m.progress(set, a), Rows: max(0, a.Rows),

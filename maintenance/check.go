@@ -20,6 +20,8 @@ type Finding struct {
 	Pending  []string        `json:"pending"`
 	Problems []ProblemReport `json:"problems"`
 	Withheld []string        `json:"withheld"`
+	// Held is what would be removed but for a hold.
+	Held []string `json:"held"`
 	// Error is why the set could not be looked at.
 	Error string `json:"error,omitempty"`
 	// NextPass is when the set's schedule comes round again.
@@ -34,7 +36,7 @@ type Finding struct {
 func Check(p Planned, schedule cron.Schedule) Finding {
 	now := p.Snapshot.Server.Now
 	f := Finding{Set: p.Set.Parent.String(), Overdue: []string{}, Pending: []string{}, Withheld: []string{},
-		Problems: Problems(p.Plan.Problems), NextPass: schedule.Next(now)}
+		Problems: Problems(p.Plan.Problems), Held: Held(p.Plan.Held), NextPass: schedule.Next(now)}
 	if p.Err != nil {
 		f.Error = p.Err.Error()
 		return f

@@ -107,7 +107,7 @@ func (m *Maintainer) Pass(ctx context.Context, stop <-chan struct{}, sets []part
 	var ours []partition.Set
 	var slots []*SetReport
 	for i, s := range sets {
-		report.Sets[i] = SetReport{Set: s.Parent.String(), Actions: []ActionReport{}, Problems: []ProblemReport{}, Due: []string{}, Withheld: []string{}}
+		report.Sets[i] = SetReport{Set: s.Parent.String(), Actions: []ActionReport{}, Problems: []ProblemReport{}, Due: []string{}, Withheld: []string{}, Held: []string{}}
 		if !lock.Held(i) {
 			report.Sets[i].Status, report.Sets[i].Error = Skipped, "another instance is at work on it"
 			m.Log.Warn("skipped: another instance holds the lock", "set", s.Parent.String())
@@ -232,6 +232,7 @@ func (r *SetReport) describe(p partition.Plan) {
 	for _, a := range p.Withheld {
 		r.Withheld = append(r.Withheld, a.String())
 	}
+	r.Held = Held(p.Held)
 }
 
 func (r *SetReport) skip(a partition.Action, why string) {
@@ -256,7 +257,11 @@ func logAction(log *slog.Logger, a partition.Action, out postgres.Outcome, err e
 			b.PID, b.User, b.Application, b.State, b.Since.UTC().Format(time.RFC3339), b.Mode, b.Table))
 	}
 	args = append(args, "reason", a.Reason)
-	if err != nil {
+	switch {
+	case errors.Is(err, postgres.ErrHeld):
+		log.Warn("held", append(args, "action", a.Verb(), "hold", err)...)
+		return
+	case err != nil:
 		log.Error(a.Verb(), append(args, "error", err)...)
 		return
 	}
@@ -269,5 +274,8 @@ func logProblems(log *slog.Logger, p partition.Plan) {
 	}
 	for _, a := range p.Withheld {
 		log.Warn("withheld", "action", a.Verb(), "partition", a.Table.String(), "reason", a.Reason)
+	}
+	for _, h := range p.Held {
+		log.Info("held", "action", h.Action.Verb(), "partition", h.Action.Table.String(), "hold", h.Hold.ID, "until", h.Hold.String())
 	}
 }

@@ -1,6 +1,7 @@
 package maintenance
 
 import (
+	"errors"
 	"time"
 
 	"github.com/partitiond/partitiond/maintenance/partition"
@@ -46,6 +47,8 @@ type SetReport struct {
 	Due []string `json:"due"`
 	// Withheld are removals that are due and that a problem stops.
 	Withheld []string `json:"withheld"`
+	// Held are removals that would be due but for a hold; nothing is wrong with them.
+	Held []string `json:"held"`
 }
 
 // ActionReport is what became of one action.
@@ -54,8 +57,11 @@ type ActionReport struct {
 	Table  string `json:"table"`
 	Reason string `json:"reason"`
 	// Error is empty where all of it is committed.
-	Error   string  `json:"error,omitempty"`
-	Skipped bool    `json:"skipped,omitempty"`
+	Error   string `json:"error,omitempty"`
+	Skipped bool   `json:"skipped,omitempty"`
+	// Held tells that nothing was done because a hold was added after the pass had
+	// looked, as Error says: no failure.
+	Held    bool    `json:"held,omitempty"`
 	Seconds float64 `json:"seconds"`
 	// WaitedSeconds is the part of Seconds spent on locks that were not to be had and on pauses between tries.
 	WaitedSeconds float64         `json:"waited_seconds"`
@@ -106,17 +112,29 @@ func reportAction(a partition.Action, out postgres.Outcome, err error) ActionRep
 	}
 	if err != nil {
 		r.Error = err.Error()
+		r.Held = errors.Is(err, postgres.ErrHeld)
 	}
 	return r
+}
+
+// Held turns a plan's held removals into words.
+func Held(held []partition.Held) []string {
+	out := make([]string, 0, len(held))
+	for _, h := range held {
+		out = append(out, h.String())
+	}
+	return out
 }
 
 // settle works out the status from what happened.
 func (r *SetReport) settle() {
 	done, failed := 0, 0
 	for _, a := range r.Actions {
-		if a.Error == "" && !a.Skipped {
+		switch {
+		case a.Held:
+		case a.Error == "" && !a.Skipped:
 			done++
-		} else {
+		default:
 			failed++
 		}
 	}

@@ -244,6 +244,9 @@ func (s *scenario) planned() string {
 		for _, a := range p.Plan.Withheld {
 			fmt.Fprintf(&b, "withheld %s %s\n", a.Verb(), a.Table)
 		}
+		for _, h := range p.Plan.Held {
+			fmt.Fprintf(&b, "held %s %s\n", h.Action.Verb(), h.Action.Table)
+		}
 	}
 	return b.String()
 }

@@ -89,6 +89,9 @@ func (o *options) printFinding(f maintenance.Finding) {
 	for _, d := range f.Withheld {
 		fmt.Fprintln(o.stdout, "  withheld:", d)
 	}
+	for _, d := range f.Held {
+		fmt.Fprintln(o.stdout, "  held:", d)
+	}
 	for _, d := range f.Pending {
 		fmt.Fprintln(o.stdout, "  pending:", d)
 	}

@@ -28,6 +28,11 @@ func TestInit(t *testing.T) {
 	c.run(exitOK, "--run-now")
 	c.run(exitOK, "check")
 
+	c.run(exitOK, "hold", "add", "--all", "--reason", "case")
+	if n := c.int(`SELECT count(*) FROM pg_class WHERE oid = 'partitiond.hold'::regclass AND pg_get_userbyid(relowner) = '` + keeper + `'`); n != 1 {
+		t.Error("the daemon's role does not own the table of holds")
+	}
+
 	_, log := c.run(exitFailed, "init", "--role", keeper)
 	expect(t, log, "exists already")
 }

@@ -17,6 +17,7 @@ type planJSON struct {
 	Actions  []actionJSON                `json:"actions"`
 	Problems []maintenance.ProblemReport `json:"problems"`
 	Withheld []string                    `json:"withheld"`
+	Held     []string                    `json:"held"`
 	Error    string                      `json:"error,omitempty"`
 }
 
@@ -65,7 +66,8 @@ func (o *options) printPlans(planned []maintenance.Planned) error {
 }
 
 func describePlan(p maintenance.Planned) planJSON {
-	out := planJSON{Set: p.Set.Parent.String(), Actions: []actionJSON{}, Problems: maintenance.Problems(p.Plan.Problems), Withheld: []string{}}
+	out := planJSON{Set: p.Set.Parent.String(), Actions: []actionJSON{}, Problems: maintenance.Problems(p.Plan.Problems), Withheld: []string{},
+		Held: maintenance.Held(p.Plan.Held)}
 	if p.Err != nil {
 		out.Error = p.Err.Error()
 	}
@@ -94,10 +96,13 @@ func writePlan(w io.Writer, p planJSON) {
 	}
 	if len(p.Actions) == 0 && len(p.Problems) == 0 {
 		fmt.Fprintf(w, "%s: nothing to do\n", p.Set)
-		return
+	} else {
+		fmt.Fprintf(w, "%s: %d actions, %d problems\n", p.Set, len(p.Actions), len(p.Problems))
 	}
-	fmt.Fprintf(w, "%s: %d actions, %d problems\n", p.Set, len(p.Actions), len(p.Problems))
 	printProblems(w, p.Problems)
+	for _, d := range p.Held {
+		fmt.Fprintln(w, "  held:", d)
+	}
 	for _, d := range p.Withheld {
 		fmt.Fprintln(w, "  withheld:", d)
 	}

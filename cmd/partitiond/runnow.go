@@ -71,7 +71,9 @@ func printReport(w io.Writer, r maintenance.Report) {
 		failed := 0
 		for _, a := range s.Actions {
 			if a.Error != "" {
-				failed++
+				if !a.Held {
+					failed++
+				}
 				continue
 			}
 			if counts[a.Action]++; counts[a.Action] == 1 {
@@ -97,13 +99,16 @@ func printReport(w io.Writer, r maintenance.Report) {
 			fmt.Fprintln(w, "  error:", s.Error)
 		}
 		for _, a := range s.Actions {
-			if a.Error != "" {
+			if a.Error != "" && !a.Held {
 				fmt.Fprintf(w, "  failed: %s %s: %s\n", a.Action, a.Table, a.Error)
 			}
 		}
 		printProblems(w, s.Problems)
 		for _, d := range s.Withheld {
 			fmt.Fprintln(w, "  withheld:", d)
+		}
+		for _, d := range s.Held {
+			fmt.Fprintln(w, "  held:", d)
 		}
 		for _, d := range s.Due {
 			fmt.Fprintln(w, "  still due:", d)

@@ -26,6 +26,7 @@ func Make(set Set, snap Snapshot) Plan {
 	p.now = set.Wall(snap.Server.Now, p.key)
 	p.current = set.PeriodOf(p.now, p.key)
 	p.inspect()
+	p.inspectHolds()
 	p.inspectRouting()
 	p.create()
 	due := p.due()

@@ -108,6 +108,14 @@ func (w *world) checkRemovals(snap Snapshot, plan Plan) error {
 		if c.Known != BoundsFromCheck || c.Violation != nil || a.Then != Detach && len(c.Dependents) > 0 {
 			return fmt.Errorf("%s: must not go: %+v", a, c)
 		}
+		for _, h := range snap.Holds {
+			if h.Active(snap.Server.Now) && h.Bounds.Overlaps(c.Bounds) && (h.OID == 0 || h.OID == c.OID) {
+				return fmt.Errorf("%s: in spite of the hold %+v", a, h)
+			}
+		}
+		if snap.HoldsUnseen != "" {
+			return fmt.Errorf("%s: nobody knows what is held", a)
+		}
 		if i := slices.IndexFunc(plan.Problems, func(pr Problem) bool {
 			return pr.Stops == StopsSet || pr.Stops == StopsTable && pr.Table == a.Table
 		}); i >= 0 {
@@ -142,6 +150,9 @@ func (w *world) checkEnd(plan Plan) error {
 	}
 	if cutoff, ok := w.set.Cutoff(w.snap.Server.Now, key); ok && len(plan.Problems) == 0 {
 		for _, c := range w.snap.Partitions {
+			if slices.ContainsFunc(plan.Held, func(h Held) bool { return h.Action.OID == c.OID }) {
+				continue
+			}
 			if c.Bounds.To.Inf == 0 && !c.Bounds.To.Time.After(cutoff) && !c.Bounds.To.Time.After(w.set.Current(w.snap.Server.Now, key).From) {
 				return fmt.Errorf("%s is old, and still there", c.Name)
 			}

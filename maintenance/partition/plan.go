@@ -10,6 +10,8 @@ type Plan struct {
 	Problems []Problem
 	// Withheld are the removals that are due but that a problem stops.
 	Withheld []Action
+	// Held are the removals that would be due but for a hold.
+	Held []Held
 }
 
 // Empty tells whether nothing is to be done and nothing is wrong.
@@ -115,6 +117,7 @@ const (
 	ProblemTrigger     ProblemKind = "trigger"
 	ProblemShare       ProblemKind = "too much to remove"
 	ProblemDependents  ProblemKind = "dependents"
+	ProblemHolds       ProblemKind = "holds"
 )
 
 // Problem is something that a person has to look at. It never stops what

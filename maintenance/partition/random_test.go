@@ -117,6 +117,22 @@ func randomWorld(pick chooser) *world {
 	if pick.chance(10) {
 		w.snap.Strays = append(w.snap.Strays, Stray{Outside: true, Rows: 1})
 	}
+	for pick.chance(30) && len(w.snap.Holds) < 3 {
+		h := Hold{ID: int64(len(w.snap.Holds) + 1), Bounds: Everywhere, Reason: "case"}
+		if n := len(w.snap.Partitions); n > 0 {
+			h.Bounds = w.snap.Partitions[pick(n)].Bounds
+			if pick.chance(20) {
+				h.OID = w.snap.Partitions[pick(n)].OID
+			}
+		}
+		if pick.chance(50) {
+			h.Until = w.snap.Server.Now.AddDate(0, 0, 20-pick(40))
+		}
+		w.snap.Holds = append(w.snap.Holds, h)
+	}
+	if pick.chance(5) {
+		w.snap.HoldsUnseen = "no permission"
+	}
 	slices.SortFunc(w.snap.Partitions, func(a, b Partition) int { return cmpNames(a.Name, b.Name) })
 	return w
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // due returns the removals that retention asks for, oldest first, whether or
-// not anything stops them.
+// not a problem stops them. What is held is not due: it stays as if it were new.
 func (p *planner) due() []Action {
 	cutoff, ok := p.set.Cutoff(p.snap.Server.Now, p.key)
 	if !ok {
@@ -21,6 +21,10 @@ func (p *planner) due() []Action {
 		}
 		a := Action{Kind: Retire, Table: c.Name, OID: c.OID, Bounds: c.Bounds, Rows: c.Rows, Then: p.set.Retention.Then,
 			Reason: fmt.Sprintf("older than %s", p.set.Retention.Keep)}
+		if h := HeldBy(p.snap.Holds, c, p.snap.Server.Now, p.set.Location); h != nil {
+			p.plan.Held = append(p.plan.Held, Held{Action: a, Hold: *h})
+			continue
+		}
 		due = append(due, a)
 		// What cannot go anyhow takes no other's share.
 		if c.Violation == nil && p.obstacle(c) == "" {

@@ -16,6 +16,10 @@ type Snapshot struct {
 	// Taken are the tables, views, sequences and types of the parent's schema
 	// that have a name which the pattern could make and are not partitions of the set.
 	Taken []Name
+	// Holds are those of the set, by their ID; some may be over. HoldsUnseen is
+	// why they could not be read: then nothing may be removed.
+	Holds       []Hold
+	HoldsUnseen string
 }
 
 // Server is what was seen of the server as a whole.

@@ -107,6 +107,10 @@ type observation struct {
 	sets []partition.Set
 	pool texts
 
+	// wanted are the parents' schemas and names, as arguments of queries.
+	wanted      [][]byte
+	lockTimeout time.Duration
+
 	server    partition.Server
 	blockSize int64
 	// tables are parents and partitions by their OID, order is that in which they were found.
@@ -127,6 +131,10 @@ type observation struct {
 	routines map[int64][]routine
 	// indexKinds are all indexes that are alike.
 	indexKinds map[indexKind]*indexKindInfo
+	// holdTable is nil where there is no table of holds; holdsUnseen is why they
+	// could not be read.
+	holdTable   *holdTable
+	holdsUnseen string
 	// vanished tells that something could not be deparsed any more.
 	vanished bool
 }
@@ -180,18 +188,19 @@ func observeTogether(ctx context.Context, conn *pgx.Conn, sets []partition.Set) 
 // findTables is the first round trip: the server, the parents and their partitions.
 func (o *observation) findTables(ctx context.Context) error {
 	schemas, names := make([]string, len(o.sets)), make([]string, len(o.sets))
-	lockTimeout := defaultLockTimeout
+	o.lockTimeout = defaultLockTimeout
 	for i, s := range o.sets {
 		schemas[i], names[i] = s.Parent.Schema, s.Parent.Local
 		if l := s.Limits.LockTimeout; l > 0 {
-			lockTimeout = min(lockTimeout, l)
+			o.lockTimeout = min(o.lockTimeout, l)
 		}
 	}
 	wanted := [][]byte{textArray(schemas), textArray(names)}
+	o.wanted = wanted
 	var first, last time.Time
 	var b batch
 	b.addText("begin", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", nil)
-	b.add("settings", nil, milliseconds(lockTimeout), milliseconds(catalogTimeout))
+	b.add("settings", nil, milliseconds(o.lockTimeout), milliseconds(catalogTimeout))
 	b.add("server", func(r *row) {
 		first = r.time(0)
 		o.server = partition.Server{Now: first, Version: int(r.int(1)), Standby: r.flag(2), Role: r.text(3)}
@@ -200,6 +209,7 @@ func (o *observation) findTables(ctx context.Context) error {
 	b.add("parents", o.addParent, wanted...)
 	b.add("children", o.addChild, wanted...)
 	b.add("attributes", o.addColumn, wanted...)
+	b.add("hold_table", o.addHoldTable)
 	b.add("clock", func(r *row) { last = r.time(0) })
 	sent := time.Now()
 	if err := o.run(ctx, &b); err != nil {
@@ -216,7 +226,8 @@ func milliseconds(d time.Duration) []byte {
 }
 
 // readDefinitions is the third round trip: what the constants of the CHECKs
-// mean, and one definition for each kind of index. It ends the transaction.
+// mean, and one definition for each kind of index. It ends the transaction, and
+// then reads the holds.
 func (o *observation) readDefinitions(ctx context.Context) error {
 	literals := o.literals()
 	lTexts, lTypes := make([]string, len(literals)), make([]string, len(literals))
@@ -236,6 +247,7 @@ func (o *observation) readDefinitions(ctx context.Context) error {
 		o.vanished = o.vanished || r.flag(2)
 	}, oidArray(representatives))
 	b.addText("commit", "COMMIT", nil)
+	o.addHolds(&b)
 	if err := o.run(ctx, &b); err != nil {
 		return err
 	}

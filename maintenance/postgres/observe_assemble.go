@@ -16,6 +16,7 @@ func (o *observation) assemble() {
 	for i := range o.sets {
 		snap := &o.snaps[i]
 		snap.Server = o.server
+		snap.HoldsUnseen = o.holdsUnseen
 		p := o.parents[i]
 		if p == nil {
 			continue
@@ -29,6 +30,10 @@ func (o *observation) assemble() {
 		}
 		o.classify(&seen.Routing, i, p)
 		snap.Parent = &seen
+		if o.holdTable != nil && !o.holdTable.mayLock && seen.MayAct && snap.HoldsUnseen == "" {
+			// Who acts has to lock them; who only looks need not.
+			snap.Holds, snap.HoldsUnseen = nil, "the role may read but not lock it"
+		}
 		if seen.Key == "" {
 			continue
 		}

@@ -16,7 +16,13 @@ import (
 // batch is a number of statements that go to the server in one round trip. They
 // are sent without a name, so that a transaction pooler between does no harm,
 // and answered as text.
-type batch struct{ statements []statement }
+type batch struct {
+	statements []statement
+	// Where failed is set, the statements from the one numbered optional on may
+	// fail: it is told why. They have to come after a COMMIT.
+	optional int
+	failed   func(why string)
+}
 
 type statement struct {
 	name string
@@ -37,6 +43,10 @@ func (b *batch) addText(name, text string, f func(*row), args ...[]byte) {
 
 func observeSQL(name string) string { return sql.Text("observe/" + name + ".sql") }
 
+// mayFail says that what is queued from here on may fail, without harm to what
+// was queued before.
+func (b *batch) mayFail(failed func(why string)) { b.optional, b.failed = len(b.statements), failed }
+
 // run sends the batch and reads the answers. After an error the rest of the
 // batch has not been executed.
 func (b *batch) run(ctx context.Context, conn *pgx.Conn, pool texts) error {
@@ -49,13 +59,32 @@ func (b *batch) run(ctx context.Context, conn *pgx.Conn, pool texts) error {
 	var bad error
 	for results.NextResult() {
 		s := b.statements[at]
-		bad = errors.Join(bad, s.read(results.ResultReader(), pool))
+		if err := s.read(results.ResultReader(), pool); err != nil {
+			if b.failed != nil && at >= b.optional {
+				b.failed(err.Error())
+			} else {
+				bad = errors.Join(bad, err)
+			}
+		}
 		at++
 	}
 	if err := results.Close(); err != nil {
+		// A query may fail after its answer has begun; at is beyond it then, but COMMIT
+		// is no query.
+		if b.failed != nil && at >= b.optional && refused(conn, err) {
+			b.failed(briefError(err))
+			return bad
+		}
 		return fmt.Errorf("%s: %w", b.statements[min(at, len(b.statements)-1)].name, err)
 	}
 	return bad
+}
+
+// refused tells whether the server has refused one statement, and nothing else
+// has happened to the session.
+func refused(conn *pgx.Conn, err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && !conn.IsClosed() && pgErr.Severity == "ERROR"
 }
 
 // read hands each row to the statement. An error of the server itself comes

@@ -48,6 +48,10 @@ func (s *Session) retireOnce(ctx context.Context, set partition.Set, snap partit
 	}
 	var archived Archived
 	if a.Then == partition.Archive {
+		// What is held by now need not be exported first.
+		if err := s.held(ctx, s.conn, set, a); err != nil {
+			return err
+		}
 		err := s.retry(ctx, set, out, func() (err error) {
 			if err = s.limit(ctx, set, false); err == nil {
 				archived, err = s.export(ctx, s.conn, set, snap, a)
@@ -101,6 +105,9 @@ func (s *Session) retireInTx(ctx context.Context, tx pgx.Tx, set partition.Set, 
 		return errBusy
 	}
 	if err := s.recheck(ctx, tx, set, snap, a); err != nil {
+		return err
+	}
+	if err := s.recheckHolds(ctx, tx, set, a, step.Role); err != nil {
 		return err
 	}
 	if a.Then == partition.Detach && set.Retention.Schema != "" && set.Retention.Schema != a.Table.Schema {

@@ -1,0 +1,378 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/partitiond/partitiond/maintenance"
+	"github.com/partitiond/partitiond/maintenance/archive"
+	"github.com/partitiond/partitiond/maintenance/partition"
+	"github.com/partitiond/partitiond/maintenance/postgres"
+)
+
+// archives are the flags of its verbs.
+type archives struct {
+	*options
+	all  bool
+	into string
+	hold string
+}
+
+const periodHelp = `PERIOD is the beginning of a period, or of several, as in 2018, 2018-11, 2018-11-05,
+2018-11-05T07, 2018-W45 or 2018-Q4; or the name of the archived table, or the key of a
+manifest in the store.`
+
+func (o *options) newArchives() *cobra.Command {
+	a := &archives{options: o}
+	root := &cobra.Command{
+		Use:   "archives",
+		Short: "List, check and restore what was archived",
+		Long:  "Archives lists what retention has archived, reads it back to verify it, and restores it.\n\n" + exitHelp,
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return exitError{exitUsage, errors.New("archives: expected one of list, show, verify, restore")}
+		},
+	}
+	list := &cobra.Command{
+		Use: "list", Short: "List the archives of all sets, or of one",
+		Long: "List needs the configuration file and the store, and no connection to PostgreSQL.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.list(cmd.Context()) },
+	}
+	list.Flags().BoolVar(&a.all, "all", false, "also those that a later export has superseded")
+	show := &cobra.Command{
+		Use: "show PERIOD", Short: "Show all that is known of an archive",
+		Long: "Show prints the manifests of a period's archive.\n\n" + periodHelp,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.show(cmd.Context(), args[0]) },
+	}
+	verify := &cobra.Command{
+		Use: "verify {PERIOD | --all}", Short: "Read archives back and compare them with their manifests",
+		Long: "Verify reads every file back and compares its length, its SHA-256 and the digest of its rows. It\nexits with 1 if any archive is damaged, missing or unreadable.\n\n" + periodHelp,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.verify(cmd.Context(), args) },
+	}
+	verify.Flags().BoolVar(&a.all, "all", false, "all archives of the set, or of all sets")
+	restore := &cobra.Command{
+		Use: "restore PERIOD", Short: "Bring archived rows back",
+		Long: `Restore makes the archived period a partition of its set again, with its CHECK, indexes,
+privileges and all else that the parent has. The rows are proved to be the archived
+ones by the server's own count; until all is complete nobody sees any of it, and
+writers are not held up. The partition is then held back from retention.
+
+With --into the rows go into a new plain table instead, which nothing here looks after.
+
+` + periodHelp + "\n\n" + exitHelp,
+		Example: `  partitiond archives restore --set public.events 2018-11
+  partitiond archives restore --set public.events 2018-11 --hold forever
+  partitiond archives restore --set public.events 2018-11 --into public.events_2018_11_copy`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.restore(cmd.Context(), args[0]) },
+	}
+	restore.Flags().StringVar(&a.into, "into", "", "a table to make for the rows, beside the set")
+	restore.Flags().StringVar(&a.hold, "hold", "30 days", "how long it is not retired again: a time such as \"30 days\", a date, or forever")
+	for _, cmd := range []*cobra.Command{list, show, verify, restore} {
+		o.setFlag(cmd)
+		o.jsonFlag(cmd)
+		root.AddCommand(cmd)
+	}
+	return root
+}
+
+// listing is the archives of a set.
+type listing struct {
+	set      partition.Set
+	store    archive.Store
+	archives []archive.Listed
+	// bad is what could not be read of it.
+	bad error
+}
+
+// read lists the archives of the sets that the flags ask for and that have some.
+func (a *archives) read(ctx context.Context, one bool) (*maintenance.Maintainer, []listing, error) {
+	c, err := a.load()
+	if err != nil {
+		return nil, nil, err
+	}
+	sets, err := a.sets(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	sets = slices.DeleteFunc(sets, func(s partition.Set) bool { return s.Retention.Archive == "" })
+	switch {
+	case len(sets) == 0 && a.set != "":
+		return nil, nil, exitError{exitUsage, fmt.Errorf("--set %s: it has no archive (retention.archive)", a.set)}
+	case len(sets) == 0:
+		return nil, nil, exitError{exitUsage, fmt.Errorf("%s has no set with an archive (retention.archive)", c.Path)}
+	case one && len(sets) > 1:
+		return nil, nil, exitError{exitUsage, errors.New("several sets have archives: expected --set with it")}
+	}
+	m, err := newMaintainer(c, newLogger(c.Log, a.stderr))
+	if err != nil {
+		return nil, nil, err
+	}
+	listings := make([]listing, len(sets))
+	for i, s := range sets {
+		store, err := m.OpenStore(s)
+		if err != nil {
+			return nil, nil, exitError{exitFailed, err}
+		}
+		listings[i] = listing{set: s, store: store}
+		if listings[i].archives, listings[i].bad = archive.List(ctx, store, s.Parent); listings[i].archives == nil && listings[i].bad != nil {
+			return nil, nil, a.failed(ctx, listings[i].bad)
+		}
+	}
+	return m, listings, nil
+}
+
+// failed gives an error its exit code.
+func (a *archives) failed(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return exitError{exitStopped, err}
+	case errors.Is(err, maintenance.ErrBusy):
+		return exitError{exitBusy, err}
+	case errors.Is(err, maintenance.ErrNoPlace):
+		err = fmt.Errorf("%w (to have the rows beside it: --into TABLE)", err)
+	case errors.Is(err, postgres.ErrHoldsMissing):
+		err = fmt.Errorf("%w (partitiond hold add says what an administrator may run; without a hold: --into TABLE)", err)
+	}
+	return exitWith("", err)
+}
+
+// archiveJSON is an archive for machines.
+type archiveJSON struct {
+	Set        string         `json:"set"`
+	Period     string         `json:"period"`
+	Bounds     archive.Bounds `json:"bounds"`
+	Table      string         `json:"table"`
+	Rows       int64          `json:"rows"`
+	Bytes      int64          `json:"bytes"`
+	Files      int            `json:"files"`
+	Format     archive.Format `json:"format"`
+	Late       bool           `json:"late"`
+	Superseded bool           `json:"superseded"`
+	ExportedAt time.Time      `json:"exported_at"`
+	URL        string         `json:"url"`
+}
+
+func describeArchive(l listing, e archive.Listed) archiveJSON {
+	return archiveJSON{
+		Set: l.set.Parent.String(), Period: periodLabel(e.Manifest), Bounds: e.Bounds, Table: partition.Name(e.Source.Table).String(),
+		Rows: e.Content.Rows, Bytes: e.Bytes(), Files: len(e.Parts), Format: e.Format, Late: e.Late, Superseded: e.Superseded,
+		ExportedAt: e.ExportedAt, URL: l.store.URL(e.Key),
+	}
+}
+
+func (a *archives) list(ctx context.Context) error {
+	_, listings, err := a.read(ctx, false)
+	if err != nil {
+		return err
+	}
+	found := []archiveJSON{}
+	var bad []error
+	for _, l := range listings {
+		for _, e := range l.archives {
+			if a.all || !e.Superseded {
+				found = append(found, describeArchive(l, e))
+			}
+		}
+		bad = append(bad, l.bad)
+	}
+	if a.json {
+		if err := printJSON(a.stdout, found); err != nil {
+			return err
+		}
+	} else {
+		w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(w, "SET\tPERIOD\tTABLE\tROWS\tSIZE\tFORMAT\tEXPORTED\tNOTE\tURL")
+		for _, e := range found {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", e.Set, e.Period, e.Table, e.Rows, sized(e.Bytes), e.Format,
+				e.ExportedAt.Format("2006-01-02 15:04"), e.note(), e.URL)
+		}
+		if err := w.Flush(); err != nil {
+			return exitError{exitFailed, fmt.Errorf("print the list: %w", err)}
+		}
+	}
+	if err := errors.Join(bad...); err != nil {
+		return exitError{exitPartly, err}
+	}
+	return nil
+}
+
+func (e archiveJSON) note() string {
+	var notes []string
+	if e.Late {
+		notes = append(notes, "late rows")
+	}
+	if e.Superseded {
+		notes = append(notes, "superseded")
+	}
+	if len(notes) == 0 {
+		return "-"
+	}
+	return strings.Join(notes, ", ")
+}
+
+// pick returns the live archives that the argument means, or one that it names by its key.
+func (l listing) pick(text string) ([]archive.Listed, error) {
+	var found []archive.Listed
+	byKey := false
+	for _, e := range l.archives {
+		if e.Key == text || l.store.URL(e.Key) == text {
+			found, byKey = append(found, e), true
+		} else if !e.Superseded && means(e.Manifest, text) {
+			found = append(found, e)
+		}
+	}
+	if len(found) == 0 {
+		return nil, exitError{exitUsage, errors.Join(fmt.Errorf("%s has no archive %q: see partitiond archives list", l.set.Parent, text), l.bad)}
+	}
+	if l.bad != nil && !byKey {
+		// What cannot be read may be a part of the same period.
+		return nil, exitError{exitFailed, fmt.Errorf("the archives of %s cannot all be read, so that rows might be missed (one can be named by its key): %w", l.set.Parent, l.bad)}
+	}
+	return found, nil
+}
+
+func (a *archives) show(ctx context.Context, text string) error {
+	_, listings, err := a.read(ctx, true)
+	if err != nil {
+		return err
+	}
+	l := listings[0]
+	found, err := l.pick(text)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		manifests := make([]archive.Manifest, len(found))
+		for i, e := range found {
+			manifests[i] = e.Manifest
+		}
+		return printJSON(a.stdout, manifests)
+	}
+	for i, e := range found {
+		if i > 0 {
+			fmt.Fprintln(a.stdout)
+		}
+		if err := a.showOne(l, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *archives) showOne(l listing, e archive.Listed) error {
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	line := func(what, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", what, fmt.Sprintf(format, args...)) }
+	line("period", "%s of %s", periodLabel(e.Manifest), l.set.Parent)
+	line("bounds", "%s (%s)", e.Bounds.Partition(), e.TimeZone)
+	if note := describeArchive(l, e).note(); note != "-" {
+		line("note", "%s", note)
+	}
+	line("table", "%s (OID %d) of database %s, PostgreSQL %s", partition.Name(e.Source.Table), e.Source.OID, e.Source.Database, e.Source.ServerVersion)
+	line("exported", "%s", e.ExportedAt.Format(time.RFC3339))
+	line("rows", "%d, hash %s (%s)", e.Content.Rows, e.Content.Hash, e.Content.Method)
+	line("digest", "%s", e.Digest.Sum)
+	line("key", "%s %s, %s to %s", e.KeyColumn.Column, e.KeyColumn.Type, e.KeyColumn.Min, e.KeyColumn.Max)
+	for i, c := range e.Columns {
+		what, null := "", ""
+		if i == 0 {
+			what = "columns"
+		}
+		if c.NotNull {
+			null = " not null"
+		}
+		line(what, "%s %s%s", c.Name, c.Type, null)
+	}
+	line("format", "%s, %s", e.Format, e.Compression)
+	line("manifest", "%s", l.store.URL(e.Key))
+	dir := strings.TrimSuffix(e.Key, e.Key[strings.LastIndexByte(e.Key, '/')+1:])
+	for _, p := range e.Parts {
+		line("file", "%s, %s, %d rows, SHA-256 %s", l.store.URL(dir+p.File), sized(p.Bytes), p.Digest.Rows, p.SHA256)
+	}
+	if err := w.Flush(); err != nil {
+		return exitError{exitFailed, fmt.Errorf("print the manifest: %w", err)}
+	}
+	return nil
+}
+
+// verifiedJSON is what became of verifying one archive.
+type verifiedJSON struct {
+	archiveJSON
+	// Result is ok, damaged, missing, or failed where it could not be told.
+	Result string `json:"result"`
+	Error  string `json:"error,omitempty"`
+}
+
+func (a *archives) verify(ctx context.Context, args []string) error {
+	if a.all == (len(args) == 1) {
+		return exitError{exitUsage, errors.New("archives verify: expected a PERIOD or --all")}
+	}
+	_, listings, err := a.read(ctx, !a.all)
+	if err != nil {
+		return err
+	}
+	results := []verifiedJSON{}
+	var bad []error
+	whole := true
+	for _, l := range listings {
+		chosen := l.archives
+		if !a.all {
+			if chosen, err = l.pick(args[0]); err != nil {
+				return err
+			}
+		} else if l.bad != nil {
+			bad = append(bad, l.bad)
+		}
+		for _, e := range chosen {
+			meter := a.newMeter("verifying " + periodLabel(e.Manifest))
+			err := archive.Verify(ctx, l.store, e.Manifest, meter.tell)
+			meter.end()
+			if ctx.Err() != nil {
+				return a.failed(ctx, err)
+			}
+			r := verifiedJSON{archiveJSON: describeArchive(l, e), Result: "ok"}
+			if err != nil {
+				whole, r.Result, r.Error = false, verdict(err), err.Error()
+			}
+			if results = append(results, r); !a.json {
+				fmt.Fprintf(a.stdout, "%s %s: %s (%d rows, %s)\n", r.Set, r.Period, strings.ToUpper(r.Result), r.Rows, r.URL)
+				if r.Error != "" {
+					fmt.Fprintln(a.stdout, "  ", r.Error)
+				}
+			}
+		}
+	}
+	if a.json {
+		if err := printJSON(a.stdout, results); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(bad...); err != nil {
+		return exitError{exitFailed, err}
+	}
+	if !whole {
+		return exitError{code: exitFailed}
+	}
+	return nil
+}
+
+func verdict(err error) string {
+	if _, ok := errors.AsType[*archive.DamagedError](err); ok {
+		return "damaged"
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return "missing"
+	}
+	return "failed"
+}
