@@ -18,9 +18,11 @@ demo: build ## show it at work, on a throw-away PostgreSQL
 	@.ci/ensure-postgres
 	bin/partitiond demo
 
-# Always anew: the go command's cache knows nothing of PostgreSQL's programs.
+# Always anew: the go command's cache knows nothing of PostgreSQL's programs. The
+# race detector takes memory of its own, so how much is needed is tested without it.
 test: ## run all tests, on throw-away PostgreSQL servers
 	$(GO) test -race -count=1 -timeout 20m ./...
+	$(GO) test -count=1 -run '^TestMemory$$' ./maintenance/archive/...
 
 lint: ## look for mistakes with go vet and staticcheck
 	$(GO) vet ./...

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,6 +60,11 @@ func (m *Maintainer) export(ctx context.Context, conn *pgx.Conn, set partition.S
 		return postgres.Archived{}, err
 	}
 	place := archive.Place{Parent: set.Parent, Bounds: a.Bounds, Location: set.Calendar(snap.Parent.Key)}
+	if len(restored) == 0 {
+		if err := m.graceForLate(ctx, conn, store, place, set, snap, a); err != nil {
+			return postgres.Archived{}, err
+		}
+	}
 	exports, err := archive.Ensure(ctx, conn, archive.Spec{
 		Place: place, Store: store, Table: a.Table, OID: a.OID, Key: set.Key, Restored: restored,
 		Options: archive.Options{
@@ -85,6 +91,24 @@ func (m *Maintainer) export(ctx context.Context, conn *pgx.Conn, set partition.S
 		return err
 	}
 	return archived, nil
+}
+
+// graceForLate holds a table that late rows of an archived period have made, once
+// and for the set's grace, so that the rows still to come get into the same
+// export. The error then is [postgres.ErrHeld].
+func (m *Maintainer) graceForLate(ctx context.Context, conn *pgx.Conn, store archive.Store, place archive.Place, set partition.Set, snap partition.Snapshot, a partition.Action) error {
+	if set.Retention.LateGrace <= 0 {
+		return nil
+	}
+	exports, err := archive.Find(ctx, store, place)
+	if err != nil {
+		return fmt.Errorf("look for an earlier archive of %s: %w", a.Table, err)
+	}
+	ours := func(e archive.Manifest) bool { return e.Source.OID == a.OID }
+	if len(exports) == 0 || slices.ContainsFunc(exports, ours) {
+		return nil
+	}
+	return postgres.HoldLate(ctx, conn, set, a, snap.Server.Now)
 }
 
 // progress returns what is told how far an export is.

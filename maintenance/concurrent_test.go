@@ -33,10 +33,10 @@ func TestPassesAmongWriters(t *testing.T) {
 		sessions        int
 		prepare         string
 	}{
-		{"archive", `keep = "12 months", then = "archive", archive = "file://{{archive}}", max_share = 1`, 32, noTrigger},
+		{"archive", `keep = "12 months", then = "archive", archive = "file://{{archive}}", max_share = 1, late_grace = "0s"`, 32, noTrigger},
 		{"detach", `keep = "12 months", then = "detach", schema = "old", max_share = 1`, 8, noTrigger},
 		{"drop", `keep = "12 months", then = "drop", max_share = 1`, 8, noTrigger},
-		{"adopt", `keep = "12 months", then = "archive", archive = "file://{{archive}}", max_share = 1`, 8, allMonths},
+		{"adopt", `keep = "12 months", then = "archive", archive = "file://{{archive}}", max_share = 1, late_grace = "0s"`, 8, allMonths},
 	} {
 		t.Run(how.name, func(t *testing.T) {
 			w := newWorld(t, how.retention)

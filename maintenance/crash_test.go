@@ -35,7 +35,7 @@ const killPoints = 10
 func TestKillMinus9(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
-	set := fmt.Sprintf("[[set]]\nparent = \"public.events\"\nkey = \"at\"\nretention = { keep = \"12 months\", then = \"archive\", archive = \"file://%s\", max_share = 1 }\n", s.archive)
+	set := fmt.Sprintf("[[set]]\nparent = \"public.events\"\nkey = \"at\"\nretention = { keep = \"12 months\", then = \"archive\", archive = \"file://%s\", max_share = 1, late_grace = \"0s\" }\n", s.archive)
 	s.section("set.toml", set)
 	s.section("parent.sql", "CREATE TABLE events (id serial, at timestamp, what text); CREATE INDEX ON events (at)")
 	if report, err := s.m.Pass(t.Context(), nil, s.sets); err != nil || report.Status() != maintenance.Done {
@@ -75,12 +75,12 @@ func TestKillMinus9(t *testing.T) {
 		}
 	}
 	work(0)
-	events := s.doom(t, set, 0)
+	events := s.doom(t, "TestDoomedPass", set, 0)
 	finish()
 	for i := range killPoints {
 		work(i + 1)
 		at := 1 + i*events/killPoints
-		s.doom(t, set, at)
+		s.doom(t, "TestDoomedPass", set, at)
 		if ids := slices.Compact(where()); len(ids) != written {
 			t.Fatalf("killed at event %d of about %d: %d of %d rows are there", at, events, len(ids), written)
 		}
@@ -89,11 +89,11 @@ func TestKillMinus9(t *testing.T) {
 	t.Logf("killed at %d points of a pass with %d", killPoints, events)
 }
 
-// doom runs a pass in a process of its own, which dies at its n-th event, or lives
-// to tell how many there are if n is 0. It returns when the server has noticed.
-func (s *scenario) doom(t *testing.T, set string, n int) int {
+// doom runs a doomed test in a process of its own, which dies at its n-th event,
+// or lives to tell how many there are if n is 0. It returns when the server has noticed.
+func (s *scenario) doom(t *testing.T, test, set string, n int) int {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestDoomedPass$")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+test+"$")
 	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s\n%d\n%s", doomed, s.db.URL, n, set))
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -115,19 +115,32 @@ func (s *scenario) doom(t *testing.T, set string, n int) int {
 	if n == 0 && (err != nil || events == 0) || n > 0 && !killed {
 		t.Fatalf("the process ended with %v:\n%s", err, strings.Join(all, "\n"))
 	}
-	for running := 1; running > 0; {
-		if err := s.conn.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'doomed' AND datname = current_database()").Scan(&running); err != nil {
-			t.Fatal(err)
-		}
-	}
+	s.alone("doomed")
 	return events
 }
 
 // TestDoomedPass is no test: TestKillMinus9 runs it in a process of its own.
 func TestDoomedPass(t *testing.T) {
+	m, sets, tell := doomedWork(t)
+	if m == nil {
+		return
+	}
+	// Its other formats and stores have a crash test of their own.
+	m.Archiving.Format = archive.CSV
+	report, err := m.Pass(t.Context(), nil, sets)
+	if err != nil || report.Status() != maintenance.Done {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	tell()
+}
+
+// doomedWork returns what a doomed test works with, and what it calls if it has
+// come to its end; or nil where it is not in a process of its own.
+func doomedWork(t *testing.T) (*maintenance.Maintainer, []partition.Set, func()) {
+	t.Helper()
 	work := os.Getenv(doomed)
 	if work == "" {
-		return
+		return nil, nil, nil
 	}
 	parts := strings.SplitN(work, "\n", 3)
 	last, err := strconv.Atoi(parts[1])
@@ -145,21 +158,15 @@ func TestDoomedPass(t *testing.T) {
 	}
 	options.RuntimeParams["application_name"] = "doomed"
 	options.Tracer = counter
-	m := maintenance.Maintainer{
-		Connect: func(ctx context.Context) (*pgx.Conn, error) { return pgx.ConnectConfig(ctx, options) },
-		Log:     slog.New(slog.NewTextHandler(counter, nil)),
-		// Its other formats and stores have a crash test of their own.
-		Archiving: maintenance.Archiving{Format: archive.CSV},
-	}
 	var sets []partition.Set
 	for _, s := range c.Sets {
 		sets = append(sets, s.Set)
 	}
-	report, err := m.Pass(t.Context(), nil, sets)
-	if err != nil || report.Status() != maintenance.Done {
-		t.Fatalf("%+v, %v", report, err)
+	m := &maintenance.Maintainer{
+		Connect: func(ctx context.Context) (*pgx.Conn, error) { return pgx.ConnectConfig(ctx, options) },
+		Log:     slog.New(slog.NewTextHandler(counter, nil)),
 	}
-	fmt.Printf("\nevents %d\n", counter.n.Load())
+	return m, sets, func() { fmt.Printf("\nevents %d\n", counter.n.Load()) }
 }
 
 // deathAt counts events and kills the process at the last.

@@ -17,7 +17,7 @@ func TestLateRows(t *testing.T) {
 	if err := s.template(`[[set]]
 parent = "public.chat_master"
 key = "created_at"
-retention = { keep = "12 months", then = "archive", archive = "file://{{archive}}", max_share = 1 }`).Execute(&set, nil); err != nil {
+retention = { keep = "12 months", then = "archive", archive = "file://{{archive}}", max_share = 1, late_grace = "0s" }`).Execute(&set, nil); err != nil {
 		t.Fatal(err)
 	}
 	s.section("set.toml", set.String())

@@ -97,13 +97,7 @@ func (r RestoreRequest) load(ctx context.Context, tx pgx.Tx, store archive.Store
 	for _, e := range r.Manifests {
 		total.Rows += e.Content.Rows
 	}
-	for i, e := range r.Manifests {
-		if i > 0 {
-			// What an export was loaded by way of goes with the transaction, too late for the next.
-			if _, err := tx.Exec(ctx, "DROP TABLE IF EXISTS pg_temp.partitiond_restore"); err != nil {
-				return fmt.Errorf("make room for the next export: %w", err)
-			}
-		}
+	for _, e := range r.Manifests {
 		tell := func(p archive.Progress) {
 			if r.Progress != nil {
 				r.Progress(archive.Progress{Rows: before.Rows + p.Rows, Bytes: before.Bytes + p.Bytes, TotalRows: total.Rows})

@@ -4,21 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"os"
-	"os/exec"
-	"strconv"
-	"strings"
-	"syscall"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/partitiond/partitiond/maintenance"
 	"github.com/partitiond/partitiond/maintenance/archive"
-	"github.com/partitiond/partitiond/maintenance/config"
-	"github.com/partitiond/partitiond/maintenance/partition"
 )
 
 // TestRestoreHoldsNobodyUp lets others work on the set while rows are loaded.
@@ -125,10 +115,6 @@ func (s *scenario) alone(application string) {
 	}
 }
 
-// doomedRestore is the environment variable that makes [TestDoomedRestore] work:
-// the database, the number of the event at which to die, and the configuration.
-const doomedRestore = "PARTITIOND_TEST_DOOMED_RESTORE"
-
 // TestRestoreKillMinus9 kills a process that restores, at points all over it:
 // there is all of it, or nothing.
 func TestRestoreKillMinus9(t *testing.T) {
@@ -136,20 +122,9 @@ func TestRestoreKillMinus9(t *testing.T) {
 	s := archivedMonth(t, archive.Parquet)
 	before := s.text(fmt.Sprintf(digestOf, "events"))
 	s.mustPass(maintenance.Done)
-	run := func(n int) (events int) {
+	run := func(n int) int {
 		t.Helper()
-		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestDoomedRestore$")
-		cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s\n%d\n%s", doomedRestore, s.db.URL, n, fmt.Sprintf(restoreSet, s.archive)))
-		out, err := cmd.Output()
-		killed := cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL
-		if i := strings.Index(string(out), "\nevents "); i >= 0 {
-			events, _ = strconv.Atoi(strings.Fields(string(out)[i:])[1])
-		}
-		if n == 0 && (err != nil || events == 0) || n > 0 && !killed {
-			t.Fatalf("the process ended with %v:\n%s", err, out)
-		}
-		s.alone("doomed")
-		return events
+		return s.doom(t, "TestDoomedRestore", fmt.Sprintf(restoreSet, s.archive), n)
 	}
 	remove := s.name(`DROP TABLE events_{{month -14 "2006_01"}}; TRUNCATE partitiond.restored; DO $$ BEGIN IF to_regclass('partitiond.hold') IS NOT NULL THEN DELETE FROM partitiond.hold; END IF; END $$`)
 	run(0) // What only the first one does is not counted.
@@ -183,32 +158,13 @@ func TestRestoreKillMinus9(t *testing.T) {
 
 // TestDoomedRestore is no test: TestRestoreKillMinus9 runs it in a process of its own.
 func TestDoomedRestore(t *testing.T) {
-	work := os.Getenv(doomedRestore)
-	if work == "" {
+	m, sets, tell := doomedWork(t)
+	if m == nil {
 		return
 	}
-	parts := strings.SplitN(work, "\n", 3)
-	last, err := strconv.Atoi(parts[1])
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := config.Parse("set.toml", []byte(parts[2]))
-	if err != nil {
-		t.Fatal(err)
-	}
-	counter := &deathAt{last: int64(last)}
-	options, err := pgx.ParseConfig(parts[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	options.RuntimeParams["application_name"] = "doomed"
-	options.Tracer = counter
-	s := &scenario{t: t, sets: []partition.Set{c.Sets[0].Set}, m: &maintenance.Maintainer{
-		Connect: func(ctx context.Context) (*pgx.Conn, error) { return pgx.ConnectConfig(ctx, options) },
-		Log:     slog.New(slog.NewTextHandler(counter, nil)),
-	}}
+	s := &scenario{t: t, sets: sets, m: m}
 	if _, err := s.m.Restore(t.Context(), s.request()); err != nil {
 		t.Fatal(err)
 	}
-	fmt.Printf("\nevents %d\n", counter.n.Load())
+	tell()
 }

@@ -27,7 +27,7 @@ const oldRows = `INSERT INTO events (at, what, amount, tags)
 	FROM generate_series(1, %d) i`
 
 const restoreSet = "[[set]]\nparent = \"public.events\"\nkey = \"at\"\nlimits = { retry_wait = \"1ms\", max_retry_wait = \"2ms\" }\n" +
-	"retention = { keep = \"12 months\", then = \"archive\", archive = \"file://%s\", max_share = 1 }\n"
+	"retention = { keep = \"12 months\", then = \"archive\", archive = \"file://%s\", max_share = 1, late_grace = \"0s\" }\n"
 
 // archivedMonth makes a set with all that a partition can have from its parent,
 // and archives the month -14 of it, with 300 rows.
@@ -182,20 +182,27 @@ func (s *scenario) likeSibling(table, sibling string) {
 	}
 }
 
-// TestRestoreLate brings back what was archived in several parts, as one.
-func TestRestoreLate(t *testing.T) {
-	t.Parallel()
+// restoredTwo archives the month in two exports, 320 rows in all, and restores it.
+func restoredTwo(t *testing.T) *scenario {
+	t.Helper()
 	s := archivedMonth(t, archive.Parquet)
 	s.mustPass(maintenance.Done)
 	s.section("late.sql", fmt.Sprintf(oldRows, 20))
 	s.mustPass(maintenance.Done)
 	request := s.request()
-	if len(request.Manifests) != 2 {
-		t.Fatalf("there are %d exports, want 2", len(request.Manifests))
+	if len(request.Manifests) != 2 || request.Manifests[0].Late || !request.Manifests[1].Late {
+		t.Fatalf("the exports are %+v, want two and the second late", request.Manifests)
 	}
 	if _, err := s.m.Restore(t.Context(), request); err != nil {
 		t.Fatal(err)
 	}
+	return s
+}
+
+// TestRestoreLate brings back what was archived in several parts, as one.
+func TestRestoreLate(t *testing.T) {
+	t.Parallel()
+	s := restoredTwo(t)
 	s.query = "SELECT count(*), count(DISTINCT id) FROM events"
 	s.section("result", "320 | 320")
 	s.heldLeft()
@@ -205,22 +212,43 @@ func TestRestoreLate(t *testing.T) {
 // long as its rows are the archived ones, nothing is added to the archive.
 func TestRestoredIsNotArchivedTwice(t *testing.T) {
 	t.Parallel()
-	s := archivedMonth(t, archive.Parquet)
-	s.mustPass(maintenance.Done)
-	s.section("late.sql", fmt.Sprintf(oldRows, 20))
-	s.mustPass(maintenance.Done)
-	request := s.request()
-	if _, err := s.m.Restore(t.Context(), request); err != nil {
-		t.Fatal(err)
-	}
+	s := restoredTwo(t)
 	s.section("release.sql", "DELETE FROM partitiond.hold")
 	s.mustPass(maintenance.Done)
 	if got := s.text("SELECT count(*) FROM events"); got != "0" {
 		t.Errorf("%s rows are left, want them archived", got)
 	}
-	if again := s.request(); len(again.Manifests) != len(request.Manifests) {
-		t.Errorf("there are %d exports, before there were %d", len(again.Manifests), len(request.Manifests))
+	if again := s.request(); len(again.Manifests) != 2 {
+		t.Errorf("there are %d exports, before there were 2", len(again.Manifests))
 	}
+}
+
+// TestRestoredAndChanged deletes rows of a restored month. Its new export counts
+// instead of those that it was restored from, whose files stay.
+func TestRestoredAndChanged(t *testing.T) {
+	t.Parallel()
+	s := restoredTwo(t)
+	old := s.request().Manifests
+	s.section("change.sql", "DELETE FROM events WHERE id <= 10; DELETE FROM partitiond.hold")
+	s.mustPass(maintenance.Done)
+	request := s.request()
+	if len(request.Manifests) != 1 || request.Manifests[0].Late || len(request.Manifests[0].RestoredFrom) != 2 {
+		t.Fatalf("the exports that count are %+v, want one restored from two", request.Manifests)
+	}
+	store, err := s.m.OpenStore(s.sets[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range old {
+		if err := archive.Verify(t.Context(), store, m, nil); err != nil {
+			t.Errorf("the earlier export: %v", err)
+		}
+	}
+	if _, err := s.m.Restore(t.Context(), request); err != nil {
+		t.Fatal(err)
+	}
+	s.query = "SELECT count(*), min(id) FROM events"
+	s.section("result", "310 | 11")
 }
 
 // TestRestoreInto makes a plain table, while another instance is at work on the set.
@@ -352,18 +380,26 @@ func isDamaged(err error) bool {
 	return ok
 }
 
+// keeper lets passes be made by a role that is no more than a member of the
+// owner, and returns it.
+func (s *scenario) keeper() string {
+	s.t.Helper()
+	owner, keeper := s.db.Role(s.t, "owner"), s.db.Role(s.t, "keeper")
+	s.section("owners.sql", fmt.Sprintf(`GRANT %[1]s TO %[2]s; REVOKE CREATE ON SCHEMA public FROM PUBLIC; GRANT USAGE, CREATE ON SCHEMA public TO %[1]s;
+		ALTER TABLE events OWNER TO %[1]s;
+		DO $$ DECLARE c text; BEGIN FOR c IN SELECT inhrelid::regclass FROM pg_inherits LOOP EXECUTE 'ALTER TABLE ' || c || ' OWNER TO %[1]s'; END LOOP;
+			FOR c IN SELECT oid::regprocedure FROM pg_proc WHERE proname LIKE 'events\_insert\_%%' LOOP EXECUTE 'ALTER FUNCTION ' || c || ' OWNER TO %[1]s'; END LOOP; END $$`, owner, keeper))
+	s.m.Connect = func(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, s.db.URLAs(keeper)) }
+	return keeper
+}
+
 // TestRestorePrivileges restores as a role that is no more than a member of the
 // owner: all that it needs beside is the schema for its notes.
 func TestRestorePrivileges(t *testing.T) {
 	t.Parallel()
 	s := archivedMonth(t, archive.Parquet)
 	s.mustPass(maintenance.Done)
-	owner, keeper := s.db.Role(t, "owner"), s.db.Role(t, "keeper")
-	s.section("owners.sql", fmt.Sprintf(`GRANT %[1]s TO %[2]s; REVOKE CREATE ON SCHEMA public FROM PUBLIC; GRANT USAGE, CREATE ON SCHEMA public TO %[1]s;
-		ALTER TABLE events OWNER TO %[1]s;
-		DO $$ DECLARE c text; BEGIN FOR c IN SELECT inhrelid::regclass FROM pg_inherits LOOP EXECUTE 'ALTER TABLE ' || c || ' OWNER TO %[1]s'; END LOOP;
-			FOR c IN SELECT oid::regprocedure FROM pg_proc WHERE proname LIKE 'events\_insert\_%%' LOOP EXECUTE 'ALTER FUNCTION ' || c || ' OWNER TO %[1]s'; END LOOP; END $$`, owner, keeper))
-	s.m.Connect = func(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, s.db.URLAs(keeper)) }
+	keeper := s.keeper()
 	if _, err := s.m.Restore(t.Context(), s.request()); !errors.Is(err, postgres.ErrHoldsMissing) {
 		t.Errorf("without the schema: %v", err)
 	}

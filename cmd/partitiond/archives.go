@@ -115,7 +115,7 @@ func (a *archives) read(ctx context.Context, one bool) (*maintenance.Maintainer,
 	case one && len(sets) > 1:
 		return nil, nil, exitError{exitUsage, errors.New("several sets have archives: expected --set with it")}
 	}
-	m, err := newMaintainer(c, newLogger(c.Log, a.stderr))
+	m, err := newMaintainer(c, newLogger(c.Log, newConsole(a.stderr)))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -335,9 +335,9 @@ func (a *archives) verify(ctx context.Context, args []string) error {
 			bad = append(bad, l.bad)
 		}
 		for _, e := range chosen {
-			meter := a.newMeter("verifying " + periodLabel(e.Manifest))
-			err := archive.Verify(ctx, l.store, e.Manifest, meter.tell)
-			meter.end()
+			console := newConsole(a.stderr)
+			err := archive.Verify(ctx, l.store, e.Manifest, console.meter("verifying "+periodLabel(e.Manifest)))
+			console.end()
 			if ctx.Err() != nil {
 				return a.failed(ctx, err)
 			}

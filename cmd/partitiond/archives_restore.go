@@ -40,10 +40,10 @@ func (a *archives) restore(ctx context.Context, text string) error {
 	var failure error
 	left := false
 	for _, manifests := range periods {
-		meter := a.newMeter("restoring " + periodLabel(manifests[0]))
-		request.Manifests, request.Progress = manifests, meter.tell
+		console := newConsole(a.stderr)
+		request.Manifests, request.Progress = manifests, console.meter("restoring "+periodLabel(manifests[0]))
 		done, err := m.Restore(ctx, request)
-		meter.end()
+		console.end()
 		if err != nil {
 			failure = err
 			break

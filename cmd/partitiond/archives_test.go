@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"io/fs"
 	"os"
@@ -219,19 +218,5 @@ func TestHoldUntil(t *testing.T) {
 		if got, err := holdUntil(text, now, berlin); err == nil {
 			t.Errorf("--hold %q is until %s", text, got)
 		}
-	}
-}
-
-func TestMeter(t *testing.T) {
-	t.Parallel()
-	var b bytes.Buffer
-	m := meter{w: &b, what: "restoring 2018-11", began: time.Now()}
-	m.tell(archive.Progress{Rows: 10, TotalRows: 40, Bytes: 5_000_000})
-	m.end()
-	if text := b.String(); !strings.HasPrefix(text, clearLine+"restoring 2018-11: 10 of 40 rows") || !strings.HasSuffix(text, clearLine) || strings.Contains(text, "\n") {
-		t.Errorf("a terminal gets %q", text)
-	}
-	if got := progressLine("x", archive.Progress{Rows: 10, TotalRows: 40, Bytes: 5_000_000}, 2*time.Second); got != "x: 10 of 40 rows, 2.5 MB/s, 6s left" {
-		t.Errorf("got %q", got)
 	}
 }

@@ -40,7 +40,7 @@ func (o *options) runCheck(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m, err := newMaintainer(c, newLogger(c.Log, o.stderr))
+	m, err := newMaintainer(c, newLogger(c.Log, newConsole(o.stderr)))
 	if err != nil {
 		return err
 	}

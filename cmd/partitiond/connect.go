@@ -3,14 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/lmittmann/tint"
-	"golang.org/x/term"
 
 	"github.com/partitiond/partitiond/maintenance"
 	"github.com/partitiond/partitiond/maintenance/archive"
@@ -42,11 +39,9 @@ func newMaintainer(c *config.Config, log *slog.Logger) (*maintenance.Maintainer,
 }
 
 // newLogger logs for people on a terminal, and JSON for machines elsewhere.
-func newLogger(c config.Log, w io.Writer) *slog.Logger {
-	f, isFile := w.(*os.File)
-	terminal := isFile && term.IsTerminal(int(f.Fd()))
-	if c.Format == config.FormatText || c.Format == config.FormatAuto && terminal {
-		return slog.New(tint.NewTextHandler(w, &tint.Options{Level: c.Level, TimeFormat: time.TimeOnly, NoColor: !terminal}))
+func newLogger(c config.Log, w *console) *slog.Logger {
+	if c.Format == config.FormatText || c.Format == config.FormatAuto && w.live {
+		return slog.New(tint.NewTextHandler(w, &tint.Options{Level: c.Level, TimeFormat: time.TimeOnly, NoColor: !w.live}))
 	}
 	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: c.Level, ReplaceAttr: readableDurations}))
 }

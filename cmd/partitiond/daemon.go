@@ -27,7 +27,7 @@ func (o *options) runDaemon(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	log := newLogger(c.Log, o.stderr)
+	log := newLogger(c.Log, newConsole(o.stderr))
 	m, err := newMaintainer(c, log)
 	if err != nil {
 		return err
@@ -74,7 +74,7 @@ func (o *options) reload(scheduler *maintenance.Scheduler) (*config.Config, erro
 	if err != nil {
 		return nil, err
 	}
-	log := newLogger(c.Log, o.stderr)
+	log := newLogger(c.Log, newConsole(o.stderr))
 	m, err := newMaintainer(c, log)
 	if err != nil {
 		return nil, err

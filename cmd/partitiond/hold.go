@@ -115,7 +115,7 @@ func (o *options) connected(ctx context.Context) (*config.Config, *pgx.Conn, err
 	if err != nil {
 		return nil, nil, err
 	}
-	m, err := newMaintainer(c, newLogger(c.Log, o.stderr))
+	m, err := newMaintainer(c, newLogger(c.Log, newConsole(o.stderr)))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -154,7 +154,7 @@ func (h *holdOptions) add(ctx context.Context) error {
 	id, err := postgres.AddHold(ctx, conn, set.Parent, hold)
 	if errors.Is(err, postgres.ErrHoldsMissing) {
 		return exitError{exitFailed, fmt.Errorf("hold add: %w: init makes it with a new set, or an administrator does with this:\n\n%s",
-			err, postgres.HoldsSQL(before.Server.Role))}
+			err, postgres.TablesSQL(before.Server.Role))}
 	} else if err != nil {
 		return exitError{exitFailed, fmt.Errorf("hold add: %w", err)}
 	}

@@ -82,7 +82,7 @@ func (i *initOptions) run(ctx context.Context) error {
 	if i.print {
 		return i.printSQL(ctx, c, sets[0])
 	}
-	m, err := newMaintainer(c, newLogger(c.Log, i.stderr))
+	m, err := newMaintainer(c, newLogger(c.Log, newConsole(i.stderr)))
 	if err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func (i *initOptions) printSQL(ctx context.Context, c *config.Config, set partit
 		return exitError{exitFailed, fmt.Errorf("--print needs the PostgreSQL server's programs to make the SQL with: %w", err)}
 	}
 	defer func() { err = errors.Join(err, server.Close()) }()
-	m, err := newMaintainer(c, newLogger(c.Log, i.stderr))
+	m, err := newMaintainer(c, newLogger(c.Log, newConsole(i.stderr)))
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/partitiond/partitiond/maintenance"
+	"github.com/partitiond/partitiond/maintenance/archive"
+	"github.com/partitiond/partitiond/maintenance/partition"
 )
 
 // runOnce makes one pass, or prints its plan, and answers with its exit code.
@@ -20,9 +22,13 @@ func (o *options) runOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m, err := newMaintainer(c, newLogger(c.Log, o.stderr))
+	console := newConsole(o.stderr)
+	m, err := newMaintainer(c, newLogger(c.Log, console))
 	if err != nil {
 		return err
+	}
+	if console.live { // Otherwise the log tells it.
+		m.Archiving.Progress = func(_, table partition.Name, p archive.Progress) { console.tell("archiving "+table.String(), p) }
 	}
 	if o.dryRun {
 		planned, err := m.Plan(ctx, sets)
@@ -33,6 +39,7 @@ func (o *options) runOnce(ctx context.Context) error {
 	}
 	hard, stop := bounded(ctx, c.Schedule.StopTimeout)
 	report, err := m.Pass(hard, stop, sets)
+	console.end()
 	if err != nil {
 		return exitWith("", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -286,7 +287,11 @@ func (j job) describe(t table, there listing) Manifest {
 		}
 	}
 	for _, o := range there.of(j.Place) {
-		m.Late = m.Late || !m.Source.same(o.Source)
+		if slices.Contains(j.Restored, o.Key) {
+			m.RestoredFrom = append(m.RestoredFrom, o.name())
+		} else {
+			m.Late = m.Late || !m.Source.same(o.Source)
+		}
 	}
 	return m
 }

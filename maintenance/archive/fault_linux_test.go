@@ -5,6 +5,9 @@ import (
 	"os"
 	"syscall"
 	"testing"
+
+	"github.com/partitiond/partitiond/maintenance/archive/s3test"
+	"github.com/partitiond/partitiond/maintenance/pgtemp/pgtest"
 )
 
 // smallFileSystem mounts one of a megabyte.
@@ -26,7 +29,7 @@ func smallFileSystem(t *testing.T) string {
 }
 
 // enlarge makes room in it.
-func enlarge(t *testing.T, root string) {
+func enlarge(t testing.TB, root string) {
 	t.Helper()
 	if err := syscall.Mount("tmpfs", root, "tmpfs", syscall.MS_REMOUNT, "size=64m"); err != nil {
 		t.Fatal(err)
@@ -38,12 +41,41 @@ func TestStoreFull(t *testing.T) {
 	t.Parallel()
 	root := smallFileSystem(t)
 	f, db := newNoise(t, root)
-	victim := db.Conn(t)
-	if _, err := Ensure(t.Context(), victim, f.spec); !errors.Is(err, syscall.ENOSPC) {
-		t.Errorf("got %v", err)
+	f.fill(db, func(err error) bool { return errors.Is(err, syscall.ENOSPC) }, root)
+}
+
+// TestS3Full fills the small file system of an S3 server.
+func TestS3Full(t *testing.T) {
+	t.Parallel()
+	root := smallFileSystem(t)
+	server := s3test.StartIn(t, root)
+	f, db := newNoise(t, t.TempDir())
+	f.moveToS3(t, server, t.TempDir())
+	// What the server answers is its own affair.
+	f.fill(db, func(err error) bool { return err != nil }, root)
+}
+
+// TestSpoolFull fills the small file system that holds the files on their way to S3.
+func TestSpoolFull(t *testing.T) {
+	t.Parallel()
+	small := smallFileSystem(t)
+	f, db := newNoise(t, t.TempDir())
+	f.moveToS3(t, s3test.Start(t), small)
+	f.fill(db, func(err error) bool { return errors.Is(err, syscall.ENOSPC) }, small)
+}
+
+// fill exports until there is no room, looks at what is left, makes room and
+// exports again.
+func (f *fixture) fill(db *pgtest.Database, full func(error) bool, root string) {
+	f.t.Helper()
+	victim := db.Conn(f.t)
+	if _, err := Ensure(f.t.Context(), victim, f.spec); !full(err) {
+		f.t.Errorf("got %v", err)
+	} else {
+		f.t.Log(err)
 	}
 	f.exec("SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE pid = " + itoa(victim.PgConn().PID()))
 	f.wantUntouched()
-	enlarge(t, root)
+	enlarge(f.t, root)
 	f.wantFound(f.ensure())
 }

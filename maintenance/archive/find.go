@@ -17,7 +17,8 @@ import (
 // Listed is a manifest in the list of a parent's.
 type Listed struct {
 	Manifest
-	// Superseded says that a later export of the same table replaces it.
+	// Superseded says that a later export counts instead: of the same table, or of
+	// one that was restored from it and changed.
 	Superseded bool
 }
 
@@ -84,10 +85,10 @@ func (l listing) of(place Place) []Manifest {
 }
 
 func isLive(m Manifest, among []Manifest) bool {
-	return !slices.ContainsFunc(among, func(o Manifest) bool { return o.replaces(m) })
+	return !slices.ContainsFunc(among, func(o Manifest) bool { return o.outdates(m) })
 }
 
-// live returns the manifests that no other supersedes.
+// live returns the manifests that no other outdates.
 func live(manifests []Manifest) []Manifest {
 	var live []Manifest
 	for _, m := range manifests {

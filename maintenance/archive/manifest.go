@@ -58,6 +58,10 @@ type Manifest struct {
 	ExportedAt time.Time `json:"exported_at"`
 	// Supersedes names the manifests, in the same directory, that this one replaces.
 	Supersedes []string `json:"supersedes,omitempty"`
+	// RestoredFrom names the manifests, in the same directory, that the table was
+	// restored from before its rows changed. This one counts instead of them; they and
+	// their parts stay, for whoever wants to know what was changed.
+	RestoredFrom []string `json:"restored_from,omitempty"`
 	// Load says how to load parts of CSV by hand.
 	Load *Load `json:"load,omitempty"`
 
@@ -241,6 +245,11 @@ func (m Manifest) first() int {
 // claims to replace another table's is not believed.
 func (m Manifest) replaces(o Manifest) bool {
 	return m.first() > o.first() && m.Source.mayReplace(o.Source) && slices.Contains(m.Supersedes, o.name())
+}
+
+// outdates tells whether m counts instead of o.
+func (m Manifest) outdates(o Manifest) bool {
+	return m.replaces(o) || m.first() > o.first() && slices.Contains(m.RestoredFrom, o.name())
 }
 
 // encode returns a manifest, or something as readable, as it is written.

@@ -1,11 +1,9 @@
 package archive
 
 import (
-	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/minio/minio-go/v7/pkg/credentials"
@@ -101,22 +99,6 @@ func TestS3GoneWhileExporting(t *testing.T) {
 			f.wantFound(f.ensure())
 		})
 	}
-}
-
-// TestSpoolFull fills the small file system that holds the files on their way to S3.
-func TestSpoolFull(t *testing.T) {
-	t.Parallel()
-	small := smallFileSystem(t)
-	f, db := newNoise(t, t.TempDir())
-	f.moveToS3(t, s3test.Start(t), small)
-	victim := db.Conn(t)
-	if _, err := Ensure(t.Context(), victim, f.spec); !errors.Is(err, syscall.ENOSPC) {
-		t.Errorf("got %v", err)
-	}
-	f.exec("SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE pid = " + itoa(victim.PgConn().PID()))
-	f.wantUntouched()
-	enlarge(t, small)
-	f.wantFound(f.ensure())
 }
 
 // TestTwoDatabasesInOneBucket has an export of one database find the traces of

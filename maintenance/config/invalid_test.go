@@ -135,6 +135,7 @@ var invalid = []struct{ name, text, want string }{
 	{"archive rate", "[archive]\nmegabytes_per_second = -1", `:2: archive.megabytes_per_second = -1: expected a whole number from 0 to 100000`},
 	{"S3 endpoint", "[archive.s3]\nendpoint = \"s3.example.org\"", `:2: archive.s3.endpoint = "s3.example.org": expected a URL without a path, such as "https://s3.example.org" or "http://127.0.0.1:9000"`},
 	{"S3 endpoint with a password", "[archive.s3]\nendpoint = \"https://id:hunter2@s3.example.org\"", `:2: archive.s3.endpoint = "https://***@s3.example.org": expected a URL without a path, such as "https://s3.example.org" or "http://127.0.0.1:9000"`},
+	{"late grace", "+retention = { keep = \"1 year\", then = \"drop\", late_grace = \"1h\" }", `:4: set.retention.late_grace = "1h": expected then = "archive" beside it [set "public.events"]`},
 	{"archive relative", archiveTo("file:archive"), `:4: set.retention.archive = "file:archive": has more than a path: expected file:///absolute/path or s3://bucket/prefix; ? and # are written %3F and %23 [set "public.events"]`},
 	{"archive query", archiveTo("file:///a?b=c"), `:4: set.retention.archive = "file:///a?b=c": has more than a path: expected file:///absolute/path or s3://bucket/prefix; ? and # are written %3F and %23 [set "public.events"]`},
 

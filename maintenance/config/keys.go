@@ -91,11 +91,12 @@ type (
 	}
 
 	retentionKeys struct {
-		Keep     *interval `toml:"keep"`
-		Then     *string   `toml:"then"`
-		Archive  *string   `toml:"archive"`
-		Schema   *string   `toml:"schema"`
-		MaxShare *float64  `toml:"max_share"`
+		Keep      *interval `toml:"keep"`
+		Then      *string   `toml:"then"`
+		Archive   *string   `toml:"archive"`
+		Schema    *string   `toml:"schema"`
+		MaxShare  *float64  `toml:"max_share"`
+		LateGrace *duration `toml:"late_grace"`
 	}
 )
 
@@ -120,6 +121,7 @@ const (
 	defaultAnalyzeEvery = 24 * time.Hour
 	defaultSweepBatch   = 5000
 	defaultMaxShare     = 0.5
+	defaultLateGrace    = 24 * time.Hour
 
 	defaultArchiveFormat = "parquet"
 	defaultPartMegabytes = 256

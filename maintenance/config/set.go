@@ -174,6 +174,11 @@ func (r *reader) retention(path string, keys retentionKeys, iv partition.Interva
 		}
 		t.Archive = *keys.Archive
 	}
+	if t.Then == partition.Archive {
+		t.LateGrace = r.duration(path+".late_grace", keys.LateGrace, defaultLateGrace, 0, 10*365*24*time.Hour)
+	} else if keys.LateGrace != nil {
+		r.fail(path+".late_grace", `expected then = "archive" beside it`)
+	}
 	if keys.Schema != nil {
 		t.Schema = r.identifier(path+".schema", *keys.Schema)
 	}

@@ -103,5 +103,5 @@ func (p *planner) inspectHolds() {
 	p.problem(Problem{Kind: ProblemHolds, Table: p.set.Parent, Stops: StopsSet,
 		Text: "the holds in partitiond.hold are out of reach: " + p.snap.HoldsUnseen,
 		Hint: "GRANT USAGE ON SCHEMA partitiond, and SELECT, INSERT, DELETE ON partitiond.hold, to role " + p.snap.Server.Role +
-			", or see what that table should be in sql/hold.sql; nothing is removed until then"})
+			", or see what that table should be in sql/tables.sql; nothing is removed until then"})
 }

@@ -91,6 +91,10 @@ type Retention struct {
 	// removed by one pass. More than that is taken for a mistake and nothing is
 	// removed. One partition may always go.
 	MaxShare float64
+	// LateGrace is how long rows that came late for an archived period are left
+	// in the table that the trigger made for them, for Then == Archive: so that the
+	// archive gets one further export for all of them. Zero is not at all.
+	LateGrace time.Duration
 }
 
 // Limits are the bounds of one set's statements. They become the settings of

@@ -34,76 +34,89 @@ var ErrHeld = errors.New("it is held")
 var ErrNoHold = errors.New("there is no such hold")
 
 // ErrHoldsMissing says that the table of holds does not exist, and that the role
-// may not make it. See [HoldsSQL].
+// may not make it. See [TablesSQL].
 var ErrHoldsMissing = errors.New("there is no table partitiond.hold yet, and the role may not make it")
 
 // errHoldsBusy stands for a lock that was not waited for.
 var errHoldsBusy = errors.New("a session is making the table of holds")
 
 // holdsLock is the advisory lock that stands for the table of holds while it
-// does not exist; sql/hold.sql takes it to make the table.
+// does not exist; sql/tables.sql takes it to make the table.
 const holdsLock = "hashtextextended('partitiond.hold', 0)"
 
-// InstallHolds makes the table of holds where it is missing. Without the
-// privilege to do so the error is [ErrHoldsMissing], and a transaction goes on.
-func InstallHolds(ctx context.Context, q Querier) error {
-	if exists, err := holdsExist(ctx, q); err != nil || exists {
-		return err
-	}
-	var may bool
-	err := q.QueryRow(ctx, `SELECT coalesce((SELECT pg_catalog.has_schema_privilege(oid, 'CREATE') FROM pg_catalog.pg_namespace WHERE nspname = 'partitiond'),
-		pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE'))`).Scan(&may)
-	if err != nil {
-		return fmt.Errorf("look for the right to make the table of holds: %w", err)
-	}
-	if !may {
-		return ErrHoldsMissing
-	}
-	if _, err := q.Exec(ctx, sql.Text("hold.sql")); err != nil {
-		return fmt.Errorf("make the table of holds: %w", err)
+// InstallTables makes the daemon's own tables, of holds and of what was restored,
+// where they are missing. Without the privilege to do so the error is
+// [ErrHoldsMissing], and a transaction goes on.
+func InstallTables(ctx context.Context, q Querier) error {
+	for _, name := range []string{"hold", "restored"} {
+		if exists, err := tableExists(ctx, q, name); err != nil {
+			return err
+		} else if !exists {
+			return makeTables(ctx, q)
+		}
 	}
 	return nil
 }
 
-// HoldsSQL is what an administrator may run to make the table of holds for the
-// daemon's role, or to let the role use the one that is there.
-func HoldsSQL(role string) string { return sql.Text("hold.sql") + grantHolds(role) + ";\n" }
+func makeTables(ctx context.Context, q Querier) error {
+	var may bool
+	err := q.QueryRow(ctx, `SELECT coalesce((SELECT pg_catalog.has_schema_privilege(oid, 'CREATE') FROM pg_catalog.pg_namespace WHERE nspname = 'partitiond'),
+		pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE'))`).Scan(&may)
+	if err != nil {
+		return fmt.Errorf("look for the right to make the tables hold and restored: %w", err)
+	}
+	if !may {
+		return ErrHoldsMissing
+	}
+	if _, err := q.Exec(ctx, sql.Text("tables.sql")); err != nil {
+		return fmt.Errorf("make the tables hold and restored: %w", err)
+	}
+	return nil
+}
 
-// grantHolds gives the table of holds to a role where the present one owns it,
-// and otherwise what the role needs of it.
-func grantHolds(role string) string {
+// TablesSQL is what an administrator may run to make the daemon's own tables for
+// its role, or to let the role use those that are there.
+func TablesSQL(role string) string { return sql.Text("tables.sql") + grantTables(role) + ";\n" }
+
+// grantTables gives the tables to a role where the present one owns them, and
+// otherwise what the role needs of them.
+func grantTables(role string) string {
 	return "DO " + dollarQuote(fmt.Sprintf(`
 BEGIN
-  IF (SELECT c.relowner = n.nspowner AND pg_catalog.pg_get_userbyid(c.relowner) = current_user
+  IF (SELECT pg_catalog.bool_and(c.relowner = n.nspowner AND pg_catalog.pg_get_userbyid(c.relowner) = current_user)
       FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-      WHERE n.nspname = 'partitiond' AND c.relname = 'hold') THEN
+      WHERE n.nspname = 'partitiond' AND c.relname IN ('hold', 'restored')) THEN
     ALTER SCHEMA partitiond OWNER TO %[1]s;
     ALTER TABLE partitiond.hold OWNER TO %[1]s;
+    ALTER TABLE partitiond.restored OWNER TO %[1]s;
   ELSE
     GRANT USAGE ON SCHEMA partitiond TO %[1]s;
-    GRANT SELECT, INSERT, DELETE ON TABLE partitiond.hold TO %[1]s;
+    GRANT SELECT, INSERT, DELETE ON TABLE partitiond.hold, partitiond.restored TO %[1]s;
   END IF;
 END `, quoteIdent(role)))
 }
 
-func holdsExist(ctx context.Context, q Querier) (exists bool, err error) {
+// tableExists tells whether there is a table, or anything else, of that name in
+// the daemon's schema. It does not go by to_regclass, which needs the privilege to
+// use the schema.
+func tableExists(ctx context.Context, q Querier, name string) (exists bool, err error) {
 	err = q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-		WHERE n.nspname = 'partitiond' AND c.relname = 'hold')`).Scan(&exists)
+		WHERE n.nspname = 'partitiond' AND c.relname = $1)`, name).Scan(&exists)
 	if err != nil {
-		return false, fmt.Errorf("look for the table of holds: %w", err)
+		return false, fmt.Errorf("look for partitiond.%s: %w", name, err)
 	}
 	return exists, nil
 }
 
 // AddHold holds what the hold says of a parent's set, and returns the hold's
 // number. ID, MadeAt and an empty MadeBy are the server's to fill in. The table of
-// holds is made where it is missing (see [InstallHolds]). It waits for removals
+// holds is made where it is missing (see [InstallTables]). It waits for removals
 // that are at work, and once it is committed no partition that is there and that
 // the hold covers is removed any more: whoever wants to be sure looks afterwards.
 // In a transaction, removals wait for that in turn; so let it be a short one,
 // without a lock on any partition.
 func AddHold(ctx context.Context, q Querier, parent partition.Name, h partition.Hold) (int64, error) {
-	if err := InstallHolds(ctx, q); err != nil {
+	if err := InstallTables(ctx, q); err != nil {
 		return 0, err
 	}
 	var oid *uint32
@@ -132,14 +145,19 @@ func boundArg(e partition.Edge) *time.Time {
 	return &e.Time
 }
 
-// RemoveHold ends a hold. If there is none with the number, the error is [ErrNoHold].
+// RemoveHold ends a hold: its row goes, or is over where it is about late rows, under
+// another number. If there is none with the number, the error is [ErrNoHold].
 func RemoveHold(ctx context.Context, q Querier, id int64) error {
-	if exists, err := holdsExist(ctx, q); err != nil {
+	if exists, err := tableExists(ctx, q, "hold"); err != nil {
 		return err
 	} else if !exists {
 		return fmt.Errorf("remove hold %d: %w", id, ErrNoHold)
 	}
-	tag, err := q.Exec(ctx, "DELETE FROM partitiond.hold WHERE id = $1", id)
+	// A hold of late rows is over, rather than gone, or they would be held anew.
+	tag, err := q.Exec(ctx, `WITH gone AS (DELETE FROM partitiond.hold WHERE id = $1 RETURNING *),
+			over AS (INSERT INTO partitiond.hold (parent_schema, parent_name, lower, upper, until, kind, partition_oid, reason, made_by, made_at)
+				SELECT parent_schema, parent_name, lower, upper, pg_catalog.now(), kind, partition_oid, reason, made_by, made_at FROM gone WHERE kind = 'late')
+		SELECT FROM gone`, id)
 	if err != nil {
 		return fmt.Errorf("remove hold %d: %w", id, err)
 	}
@@ -152,7 +170,7 @@ func RemoveHold(ctx context.Context, q Querier, id int64) error {
 // Holds returns the holds on a parent's set, or on all sets for the zero name,
 // by their ID, with those that are over. Without a table there are none.
 func Holds(ctx context.Context, q Querier, parent partition.Name) ([]SetHold, error) {
-	exists, err := holdsExist(ctx, q)
+	exists, err := tableExists(ctx, q, "hold")
 	if err != nil || !exists {
 		return nil, err
 	}
@@ -225,7 +243,7 @@ func (s *Session) recheckHolds(ctx context.Context, tx pgx.Tx, set partition.Set
 	if !free {
 		return errHoldsBusy
 	}
-	exists, err := holdsExist(ctx, tx)
+	exists, err := tableExists(ctx, tx, "hold")
 	if err != nil {
 		return err
 	}

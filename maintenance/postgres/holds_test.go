@@ -88,7 +88,9 @@ func TestHoldRows(t *testing.T) {
 	if err := RemoveHold(t.Context(), a.conn, 2); !errors.Is(err, ErrNoHold) {
 		t.Errorf("removed twice: %v", err)
 	}
-	want(t, "left", a.one("SELECT string_agg(id::text, ' ' ORDER BY id) FROM partitiond.hold"), "1 3 4")
+	// A table of late rows is not held twice.
+	want(t, "left", a.one("SELECT string_agg(kind || CASE WHEN until <= now() THEN ' is over' ELSE '' END, ', ' ORDER BY id) FROM partitiond.hold"),
+		"manual, restore, manual, late is over")
 	for _, bad := range []partition.Hold{{Bounds: partition.Everywhere, Kind: "other", Reason: "r"}, {Bounds: partition.Everywhere, Kind: partition.HoldManual},
 		{Bounds: partition.Bounds{From: novemberBounds.To, To: novemberBounds.From}, Kind: partition.HoldManual, Reason: "r"}} {
 		if _, err := AddHold(t.Context(), a.conn, a.set.Parent, bad); pgCode(err) != "23514" {
@@ -154,7 +156,7 @@ func TestHoldWaitsForRemoval(t *testing.T) {
 			t.Parallel()
 			a := newApplied(t, twoMonths)
 			if installed {
-				if err := InstallHolds(t.Context(), a.conn); err != nil {
+				if err := InstallTables(t.Context(), a.conn); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -189,7 +191,7 @@ func TestHoldInTransaction(t *testing.T) {
 			t.Parallel()
 			a := newApplied(t, twoMonths)
 			if installed {
-				if err := InstallHolds(t.Context(), a.conn); err != nil {
+				if err := InstallTables(t.Context(), a.conn); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -292,7 +294,7 @@ func TestHoldsOfAnotherRole(t *testing.T) {
 	keeper, owner := a.Role(t, "keeper"), a.Role(t, "owner")
 	a.exec(fmt.Sprintf(`GRANT %[2]s TO %[1]s; GRANT USAGE, CREATE ON SCHEMA public TO %[2]s; GRANT USAGE ON SCHEMA public TO %[1]s;
 		ALTER TABLE event_master OWNER TO %[2]s; ALTER TABLE event_2018_11 OWNER TO %[2]s; ALTER TABLE event_2018_12 OWNER TO %[2]s`, keeper, owner))
-	a.exec(HoldsSQL(keeper))
+	a.exec(TablesSQL(keeper))
 	want(t, "owners", a.one("SELECT string_agg(DISTINCT pg_get_userbyid(o), ' ') FROM (SELECT relowner o FROM pg_class WHERE relname = 'hold' UNION ALL SELECT nspowner FROM pg_namespace WHERE nspname = 'partitiond') x"), keeper)
 	a.actAs(keeper)
 	snap, act := a.planned(partition.Retire, "event_2018_11")
@@ -307,8 +309,8 @@ func TestHoldsOfAnotherRole(t *testing.T) {
 	want(t, "children", a.one("SELECT count(*) FROM pg_inherits"), "1")
 }
 
-// TestInstallHolds: nobody gets anything that he did not have, and what is there stays.
-func TestInstallHolds(t *testing.T) {
+// TestInstallTables: nobody gets anything that he did not have, and what is there stays.
+func TestInstallTables(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t)
 	admin := db.Conn(t)
@@ -328,7 +330,7 @@ func TestInstallHolds(t *testing.T) {
 	_ = tx.Rollback(t.Context())
 	runSQL(t, admin, "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC; ALTER DEFAULT PRIVILEGES GRANT ALL ON SCHEMAS TO PUBLIC")
 	// What an administrator runs twice, for two roles.
-	runSQL(t, admin, HoldsSQL(keeper), HoldsSQL(keeper), HoldsSQL(second))
+	runSQL(t, admin, TablesSQL(keeper), TablesSQL(keeper), TablesSQL(second))
 	for _, role := range []string{keeper, second} {
 		if _, err := AddHold(t.Context(), db.ConnAs(t, role), parent, h); err != nil {
 			t.Errorf("%s: %v", role, err)

@@ -8,14 +8,13 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/partitiond/partitiond/maintenance/partition"
-	"github.com/partitiond/partitiond/sql"
 )
 
 // RestoredFrom returns the keys of the manifests that the table of this OID was
 // restored from by [Session.Restore], in their order, or none: also where nothing
 // was ever restored into this database.
 func RestoredFrom(ctx context.Context, q Querier, oid uint32) ([]string, error) {
-	there, err := restoredThere(ctx, q)
+	there, err := tableExists(ctx, q, "restored")
 	if err != nil || !there {
 		return nil, err
 	}
@@ -32,16 +31,6 @@ func RestoredFrom(ctx context.Context, q Querier, oid uint32) ([]string, error) 
 	return keys, nil
 }
 
-func restoredThere(ctx context.Context, q Querier) (there bool, err error) {
-	// Not by to_regclass, which needs the privilege to use the schema.
-	err = q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-		WHERE n.nspname = 'partitiond' AND c.relname = 'restored')`).Scan(&there)
-	if err != nil {
-		return false, fmt.Errorf("look for partitiond.restored: %w", err)
-	}
-	return there, nil
-}
-
 // errNotesClosed says what the role lacks.
 var errNotesClosed = errors.New("the role needs USAGE on the schema partitiond, and SELECT, INSERT and DELETE on its tables hold and restored")
 
@@ -50,23 +39,11 @@ var errNotesClosed = errors.New("the role needs USAGE on the schema partitiond, 
 // before they are written to. What it makes is committed, for a second restore would
 // wait for a first one that had made a table and was still loading.
 func ensureNotes(ctx context.Context, conn *pgx.Conn) error {
-	if err := InstallHolds(ctx, conn); err != nil {
+	if err := InstallTables(ctx, conn); err != nil {
 		return err
-	}
-	there, err := restoredThere(ctx, conn)
-	if err != nil {
-		return err
-	}
-	if !there {
-		if _, err := conn.Exec(ctx, sql.Text("restored.sql")); err != nil {
-			// Somebody else may have made it at the same time.
-			if now, _ := restoredThere(ctx, conn); !now {
-				return fmt.Errorf("make the table partitiond.restored: %w", err)
-			}
-		}
 	}
 	var may bool
-	err = conn.QueryRow(ctx, `SELECT pg_catalog.bool_and(pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT')
+	err := conn.QueryRow(ctx, `SELECT pg_catalog.bool_and(pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT')
 			AND pg_catalog.has_table_privilege(c.oid, 'INSERT') AND pg_catalog.has_table_privilege(c.oid, 'DELETE'))
 		FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 		WHERE n.nspname = 'partitiond' AND c.relname IN ('hold', 'restored')`).Scan(&may)

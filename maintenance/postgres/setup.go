@@ -73,7 +73,7 @@ func (s Setup) Statements(ctx context.Context, conn *pgx.Conn, set partition.Set
 	for _, r := range s.Readers {
 		out = append(out, fmt.Sprintf("GRANT SELECT ON TABLE %s TO %s", parent, quoteIdent(r)))
 	}
-	return append(out, sql.Text("hold.sql"), grantHolds(s.Role)), nil
+	return append(out, sql.Text("tables.sql"), grantTables(s.Role)), nil
 }
 
 // grantSequences lets a role draw from the sequences that belong to the parent's

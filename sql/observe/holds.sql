@@ -1,4 +1,4 @@
--- The holds of the sets, as sql/hold.sql has them; those that are over, too.
+-- The holds of the sets, as sql/tables.sql has them; those that are over, too.
 -- $1, $2: schemas and names of the parents, in the order of the sets.
 SELECT w.ord - 1 AS set,
        h.id,

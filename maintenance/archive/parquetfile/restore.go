@@ -20,7 +20,7 @@ import (
 // with the settings of [Configure]. COPY and INSERT fire the table's triggers
 // (PostgreSQL documentation, COPY, "Notes"); a partitioned parent routes the rows.
 type RestoreSQL struct {
-	// Create makes the temporary table, once; it goes with the transaction.
+	// Create makes the temporary table anew; it goes with the transaction.
 	Create string
 	// Copy takes [CopyReader]'s stream, for each part.
 	Copy string
@@ -55,7 +55,8 @@ func (p Plan) RestoreSQL(target partition.Name) RestoreSQL {
 	}
 	// A value of a column GENERATED ALWAYS AS IDENTITY needs to be insisted on.
 	return RestoreSQL{
-		Create: fmt.Sprintf("CREATE TEMPORARY TABLE %s (%s) ON COMMIT DROP", quote(staging.Local), strings.Join(columns, ", ")),
+		// Another plan may have made one earlier in the transaction.
+		Create: fmt.Sprintf("DROP TABLE IF EXISTS %[1]s; CREATE TEMPORARY TABLE %[2]s (%[3]s) ON COMMIT DROP", quoted(staging), quote(staging.Local), strings.Join(columns, ", ")),
 		Copy:   copyInto(staging),
 		Move: fmt.Sprintf("INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM %s",
 			quoted(target), p.names(), strings.Join(values, ", "), quoted(staging)),

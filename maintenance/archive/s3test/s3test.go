@@ -48,11 +48,17 @@ type Server struct {
 // builds the program, which takes a minute or two. A test that cannot have one fails.
 func Start(t testing.TB) *Server {
 	t.Helper()
+	return StartIn(t, t.TempDir())
+}
+
+// StartIn is Start with a directory for all that the server keeps.
+func StartIn(t testing.TB, dir string) *Server {
+	t.Helper()
 	program, err := build(t.Context())
 	if err != nil {
 		t.Fatalf("This test needs the S3 server versitygw, which could not be built: %v", err)
 	}
-	s := &Server{AccessKey: AccessKey, SecretKey: SecretKey, Root: filepath.Join(t.TempDir(), "buckets"), program: program}
+	s := &Server{AccessKey: AccessKey, SecretKey: SecretKey, Root: filepath.Join(dir, "buckets"), program: program}
 	if err := os.Mkdir(s.Root, 0o700); err != nil {
 		t.Fatal(err)
 	}
