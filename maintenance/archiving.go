@@ -69,7 +69,7 @@ func (m *Maintainer) export(ctx context.Context, conn *pgx.Conn, set partition.S
 		Place: place, Store: store, Table: a.Table, OID: a.OID, Key: set.Key, Restored: restored,
 		Options: archive.Options{
 			Format: m.Archiving.Format, PartBytes: m.Archiving.PartBytes, BytesPerSecond: m.Archiving.BytesPerSecond,
-			Progress: m.progress(set, a), Rows: max(0, a.Rows),
+			Progress: m.progress(set, a),
 		},
 	})
 	if err != nil {

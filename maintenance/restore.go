@@ -59,8 +59,8 @@ var ErrNoPlace = errors.New("the rows cannot become a partition of the set")
 // be the archived ones by the server's own count and by the digest of what was
 // sent, or nothing has happened; see [postgres.Session.Restore]. Errors to tell
 // apart are [ErrBusy], [ErrNoPlace], [ErrConnect] and [*archive.DamagedError].
-func (m *Maintainer) Restore(ctx context.Context, r RestoreRequest) (Restoration, error) {
-	done := Restoration{Set: r.Set.Parent.String(), From: []string{}}
+func (m *Maintainer) Restore(ctx context.Context, r RestoreRequest) (done Restoration, err error) {
+	done = Restoration{Set: r.Set.Parent.String(), From: []string{}}
 	began := time.Now()
 	defer func() { done.Seconds = time.Since(began).Seconds() }()
 	if len(r.Manifests) == 0 {

@@ -21,9 +21,10 @@ import (
 // archives are the flags of its verbs.
 type archives struct {
 	*options
-	all  bool
-	into string
-	hold string
+	all     bool
+	into    string
+	hold    string
+	console *console
 }
 
 const periodHelp = `PERIOD is the beginning of a period, or of several, as in 2018, 2018-11, 2018-11-05,
@@ -31,7 +32,7 @@ const periodHelp = `PERIOD is the beginning of a period, or of several, as in 20
 manifest in the store.`
 
 func (o *options) newArchives() *cobra.Command {
-	a := &archives{options: o}
+	a := &archives{options: o, console: newConsole(o.stderr)}
 	root := &cobra.Command{
 		Use:   "archives",
 		Short: "List, check and restore what was archived",
@@ -115,7 +116,7 @@ func (a *archives) read(ctx context.Context, one bool) (*maintenance.Maintainer,
 	case one && len(sets) > 1:
 		return nil, nil, exitError{exitUsage, errors.New("several sets have archives: expected --set with it")}
 	}
-	m, err := newMaintainer(c, newLogger(c.Log, newConsole(a.stderr)))
+	m, err := newMaintainer(c, newLogger(c.Log, a.console))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -335,9 +336,8 @@ func (a *archives) verify(ctx context.Context, args []string) error {
 			bad = append(bad, l.bad)
 		}
 		for _, e := range chosen {
-			console := newConsole(a.stderr)
-			err := archive.Verify(ctx, l.store, e.Manifest, console.meter("verifying "+periodLabel(e.Manifest)))
-			console.end()
+			err := archive.Verify(ctx, l.store, e.Manifest, a.console.meter("verifying "+periodLabel(e.Manifest)))
+			a.console.end()
 			if ctx.Err() != nil {
 				return a.failed(ctx, err)
 			}

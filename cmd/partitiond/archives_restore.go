@@ -40,10 +40,9 @@ func (a *archives) restore(ctx context.Context, text string) error {
 	var failure error
 	left := false
 	for _, manifests := range periods {
-		console := newConsole(a.stderr)
-		request.Manifests, request.Progress = manifests, console.meter("restoring "+periodLabel(manifests[0]))
+		request.Manifests, request.Progress = manifests, a.console.meter("restoring "+periodLabel(manifests[0]))
 		done, err := m.Restore(ctx, request)
-		console.end()
+		a.console.end()
 		if err != nil {
 			failure = err
 			break

@@ -177,6 +177,24 @@ func (t table) count(ctx context.Context, tx pgx.Tx, method HashMethod, key *Key
 	return c, nil
 }
 
+// estimate returns about how many rows there are, also of a table that was never
+// analyzed: the planner knows how long the file is (PostgreSQL documentation, "How the
+// Planner Uses Statistics").
+func (t table) estimate(ctx context.Context, tx pgx.Tx) (int64, error) {
+	var plan []struct {
+		Plan struct {
+			Rows int64 `json:"Plan Rows"`
+		}
+	}
+	if err := tx.QueryRow(ctx, "EXPLAIN (FORMAT JSON) SELECT FROM ONLY "+t.sql()).Scan(&plan); err != nil {
+		return 0, fmt.Errorf("estimating the rows of %s: %w", t.name, err)
+	}
+	if len(plan) != 1 {
+		return 0, nil
+	}
+	return plan[0].Plan.Rows, nil
+}
+
 // EqualRows tells whether the target holds exactly the rows of the exports
 // together, by the server's own count: nil, or a [*ChangedError]. The caller makes
 // sure that nobody writes to the target. It is an error if the exports have other

@@ -40,8 +40,6 @@ type Options struct {
 	// Progress, if it is not nil, is told how far the export is, about once for each
 	// megabyte.
 	Progress func(Progress)
-	// Rows is the server's estimate, for Progress.
-	Rows int64
 }
 
 // Ensure returns the manifests of exports that together hold exactly the table's

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/jackc/pgx/v5"
 
@@ -33,13 +32,13 @@ type codec interface {
 	export(ctx context.Context, tx pgx.Tx, t table, m *Manifest, o exportOptions) error
 	// read reads a part, whose file has been found to be the right one, and returns
 	// the digest of its rows. What cannot be read is a [*DamagedError].
-	read(ctx context.Context, f *os.File, m Manifest) (parquetfile.Digest, error)
+	read(ctx context.Context, f *partReader, m Manifest) (parquetfile.Digest, error)
 	// loader prepares to load parts into a table, in a transaction with the settings of configure.
 	loader(ctx context.Context, tx pgx.Tx, m Manifest, target partition.Name) (loader, error)
 }
 
 // loader loads a part and returns the digest of the rows that it sent.
-type loader func(ctx context.Context, f *os.File) (parquetfile.Digest, error)
+type loader func(ctx context.Context, f *partReader) (parquetfile.Digest, error)
 
 // exportOptions are what an export needs of its surroundings.
 type exportOptions struct {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/klauspost/compress/zstd"
@@ -163,7 +162,7 @@ func (w *csvWriter) abandon() {
 	}
 }
 
-func (csvFormat) read(ctx context.Context, f *os.File, _ Manifest) (parquetfile.Digest, error) {
+func (csvFormat) read(ctx context.Context, f *partReader, _ Manifest) (parquetfile.Digest, error) {
 	r, err := newCSVReader(contextReader{ctx, f})
 	if err != nil {
 		return parquetfile.Digest{}, err
@@ -179,7 +178,7 @@ func (csvFormat) read(ctx context.Context, f *os.File, _ Manifest) (parquetfile.
 
 func (csvFormat) loader(_ context.Context, tx pgx.Tx, m Manifest, target partition.Name) (loader, error) {
 	query := fmt.Sprintf("COPY %s (%s) FROM STDIN %s", quoted(target), columnList(m.Columns), csvOptions)
-	return func(ctx context.Context, f *os.File) (parquetfile.Digest, error) {
+	return func(ctx context.Context, f *partReader) (parquetfile.Digest, error) {
 		r, err := newCSVReader(f)
 		if err != nil {
 			return parquetfile.Digest{}, err

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/jackc/pgx/v5"
 
@@ -56,12 +55,8 @@ func exportParquet(ctx context.Context, tx pgx.Tx, t table, plan parquetfile.Pla
 	return closing
 }
 
-func (parquetFormat) read(ctx context.Context, f *os.File, m Manifest) (parquetfile.Digest, error) {
-	info, err := f.Stat()
-	if err != nil {
-		return parquetfile.Digest{}, fmt.Errorf("looking at a part: %w", err)
-	}
-	d, err := parquetfile.Read(ctx, f, info.Size(), m.Parquet, nil)
+func (parquetFormat) read(ctx context.Context, f *partReader, m Manifest) (parquetfile.Digest, error) {
+	d, err := parquetfile.Read(ctx, f, f.size, m.Parquet, nil)
 	if err != nil && ctx.Err() == nil {
 		err = &DamagedError{Aspect: Decoding, Want: "a Parquet file", Got: err.Error()}
 	}
@@ -73,11 +68,7 @@ func (parquetFormat) loader(ctx context.Context, tx pgx.Tx, m Manifest, target p
 	if err != nil {
 		return nil, err
 	}
-	return func(ctx context.Context, f *os.File) (parquetfile.Digest, error) {
-		info, err := f.Stat()
-		if err != nil {
-			return parquetfile.Digest{}, fmt.Errorf("looking at a part: %w", err)
-		}
-		return l.Load(ctx, f, info.Size())
+	return func(ctx context.Context, f *partReader) (parquetfile.Digest, error) {
+		return l.Load(ctx, f, f.size)
 	}, nil
 }

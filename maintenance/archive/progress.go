@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
+	"sync"
 
 	"golang.org/x/time/rate"
 )
@@ -16,6 +18,41 @@ type Progress struct {
 	// Bytes are those of the stream to or from the server, or of the files that are
 	// read to verify them.
 	Bytes int64
+}
+
+// partReader is the file of a part that is decoded, which tells how much of it has
+// been read. Parquet may be read at several places at once.
+type partReader struct {
+	f    *os.File
+	size int64
+	tell func(read int64) // may be nil
+
+	mu         sync.Mutex
+	read, told int64
+}
+
+// Read implements [io.Reader].
+func (r *partReader) Read(p []byte) (int, error) {
+	n, err := r.f.Read(p)
+	r.count(n)
+	return n, err
+}
+
+// ReadAt implements [io.ReaderAt].
+func (r *partReader) ReadAt(p []byte, off int64) (int, error) {
+	n, err := r.f.ReadAt(p, off)
+	r.count(n)
+	return n, err
+}
+
+func (r *partReader) count(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.read = min(r.size, r.read+int64(n)) // Some bytes of Parquet are read twice.
+	if r.tell != nil && r.read-r.told >= progressBytes {
+		r.told = r.read
+		r.tell(r.read)
+	}
 }
 
 // progressBytes is how often somebody is told.

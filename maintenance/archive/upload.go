@@ -37,11 +37,15 @@ func (u *upload) export(ctx context.Context, tx pgx.Tx, t table, m Manifest) (Ma
 	if err != nil {
 		return m, err
 	}
+	total, err := t.estimate(ctx, tx)
+	if err != nil {
+		return m, err
+	}
 	first := u.number + 1
 	err = u.codec.export(ctx, tx, t, &m, exportOptions{
 		partBytes: u.PartBytes, key: u.Key,
 		stream: func(w io.Writer) io.Writer {
-			return &paced{ctx: ctx, w: w, limiter: newLimiter(u.BytesPerSecond), now: Progress{TotalRows: u.Rows}, tell: u.Progress, step: u.hook}
+			return &paced{ctx: ctx, w: w, limiter: newLimiter(u.BytesPerSecond), now: Progress{TotalRows: total}, tell: u.Progress, step: u.hook}
 		},
 		next:    func() (io.Writer, error) { return u.next(ctx) },
 		done:    func(d parquetfile.Digest) error { return u.done(ctx, d) },

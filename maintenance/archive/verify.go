@@ -50,7 +50,7 @@ func Verify(ctx context.Context, store Store, m Manifest, progress func(Progress
 	if err != nil {
 		return err
 	}
-	return eachPart(ctx, store, m, progress, func(p Part, f *os.File) error {
+	return eachPart(ctx, store, m, progress, func(p Part, f *partReader) error {
 		got, err := codec.read(ctx, f, m)
 		if err == nil && got != p.Digest {
 			err = &DamagedError{Aspect: Rows, Want: p.Digest.String(), Got: got.String()}
@@ -61,7 +61,7 @@ func Verify(ctx context.Context, store Store, m Manifest, progress func(Progress
 
 // eachPart opens the parts one after the other and calls do with each that has
 // the bytes that its manifest says. The first error ends it.
-func eachPart(ctx context.Context, store Store, m Manifest, progress func(Progress), do func(Part, *os.File) error) error {
+func eachPart(ctx context.Context, store Store, m Manifest, progress func(Progress), do func(Part, *partReader) error) error {
 	now := Progress{TotalRows: m.Digest.Rows}
 	for i, key := range m.partKeys() {
 		p := m.Parts[i]
@@ -71,7 +71,12 @@ func eachPart(ctx context.Context, store Store, m Manifest, progress func(Progre
 		}
 		err = p.check(ctx, f)
 		if err == nil {
-			err = do(p, f)
+			// As many rows as bytes, so to say.
+			err = do(p, &partReader{f: f, size: p.Bytes, tell: func(read int64) {
+				if progress != nil {
+					progress(Progress{Rows: now.Rows + int64(float64(p.Digest.Rows)*float64(read)/float64(p.Bytes)), TotalRows: now.TotalRows, Bytes: now.Bytes + read})
+				}
+			}})
 		}
 		_ = f.Close() // It was only read.
 		if d, ok := errors.AsType[*DamagedError](err); ok && d.Path == "" {
@@ -138,7 +143,7 @@ func Restore(ctx context.Context, tx pgx.Tx, store Store, m Manifest, target par
 	if err != nil {
 		return err
 	}
-	err = eachPart(ctx, store, m, progress, func(p Part, f *os.File) error {
+	err = eachPart(ctx, store, m, progress, func(p Part, f *partReader) error {
 		got, err := load(ctx, f)
 		if err == nil && got != p.Digest {
 			err = &DamagedError{Aspect: Rows, Want: p.Digest.String(), Got: got.String()}
