@@ -27,6 +27,8 @@ type Maintainer struct {
 	Parallel int
 	// Archiving says how partitions are archived.
 	Archiving Archiving
+	// Watchers are told what passes do, one after the other.
+	Watchers []Watcher
 
 	// stores are those of the archives by their URL.
 	stores sync.Map
@@ -87,9 +89,9 @@ func plan(ctx context.Context, conn *pgx.Conn, sets []partition.Set) ([]Planned,
 // point between two transactions; when ctx ends it breaks off at once, which
 // loses nothing either. The error is only for what kept the whole pass from
 // happening; what befell single sets is in the report.
-func (m *Maintainer) Pass(ctx context.Context, stop <-chan struct{}, sets []partition.Set) (Report, error) {
-	report := Report{Began: time.Now()}
-	defer func() { report.Seconds = time.Since(report.Began).Seconds() }()
+func (m *Maintainer) Pass(ctx context.Context, stop <-chan struct{}, sets []partition.Set) (report Report, err error) {
+	report = Report{Began: time.Now()}
+	defer func() { m.passEnded(&report, err) }()
 	lockConn, err := m.connect(ctx)
 	if err != nil {
 		return report, err
@@ -119,6 +121,7 @@ func (m *Maintainer) Pass(ctx context.Context, stop <-chan struct{}, sets []part
 	if err != nil {
 		return report, err
 	}
+	m.passBegan(planned)
 	var group errgroup.Group
 	group.SetLimit(max(1, m.Parallel))
 	for i, p := range planned {
@@ -128,14 +131,16 @@ func (m *Maintainer) Pass(ctx context.Context, stop <-chan struct{}, sets []part
 		})
 	}
 	_ = group.Wait() // The workers report into their slots.
-	report.Seconds = time.Since(report.Began).Seconds()
 	return report, nil
 }
 
 // passSet works through one set's plan, looks again, and goes on until there is
 // nothing left that it has not tried.
 func (m *Maintainer) passSet(ctx context.Context, stop <-chan struct{}, lock *postgres.PassLock, p Planned, r *SetReport) {
-	defer r.settle()
+	defer func() {
+		r.settle()
+		m.setEnded(p, *r)
+	}()
 	log := m.Log.With("set", r.Set)
 	if p.Err != nil {
 		r.Error = p.Err.Error()
@@ -147,7 +152,7 @@ func (m *Maintainer) passSet(ctx context.Context, stop <-chan struct{}, lock *po
 		logProblems(log, p.Plan)
 		return
 	}
-	err := m.rounds(ctx, stop, lock, p, r, log)
+	err := m.rounds(ctx, stop, lock, &p, r, log)
 	switch {
 	case errors.Is(err, postgres.ErrStopped):
 		r.Status = Stopped
@@ -158,8 +163,9 @@ func (m *Maintainer) passSet(ctx context.Context, stop <-chan struct{}, lock *po
 	}
 }
 
-// rounds applies plans until one holds nothing that was not tried before.
-func (m *Maintainer) rounds(ctx context.Context, stop <-chan struct{}, lock *postgres.PassLock, p Planned, r *SetReport, log *slog.Logger) error {
+// rounds applies plans until one holds nothing that was not tried before. What was
+// seen last is in p.
+func (m *Maintainer) rounds(ctx context.Context, stop <-chan struct{}, lock *postgres.PassLock, p *Planned, r *SetReport, log *slog.Logger) error {
 	session, err := m.session(ctx, stop, lock)
 	if err != nil {
 		return err
@@ -177,11 +183,17 @@ func (m *Maintainer) rounds(ctx context.Context, stop <-chan struct{}, lock *pos
 				r.skip(a, "the routing function could not be renewed, and may still name this table")
 				continue
 			}
-			out, err := session.Apply(ctx, p.Set, p.Snapshot, a)
+			var out postgres.Outcome
+			err := m.removing(ctx, p.Set, a)
+			if err == nil {
+				out, err = session.Apply(ctx, p.Set, p.Snapshot, a)
+			}
 			if errors.Is(err, postgres.ErrStopped) {
 				return err
 			}
-			r.Actions = append(r.Actions, reportAction(a, out, err))
+			action := reportAction(a, out, err)
+			r.Actions = append(r.Actions, action)
+			m.acted(p.Set, a, action)
 			logAction(log, a, out, err)
 			routed = routed && (a.Kind != partition.RouteRows || err == nil)
 			if session.Conn().IsClosed() {
@@ -201,7 +213,7 @@ func (m *Maintainer) rounds(ctx context.Context, stop <-chan struct{}, lock *pos
 		if err != nil {
 			return err
 		}
-		if p = again[0]; p.Err != nil {
+		if *p = again[0]; p.Err != nil {
 			return p.Err
 		}
 		r.describe(p.Plan)
