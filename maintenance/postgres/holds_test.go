@@ -147,9 +147,9 @@ func TestHoldStopsRemoval(t *testing.T) {
 	}
 }
 
-// TestHoldWaitsForRemoval adds a hold while a removal is past its last look: the
-// hold waits until that is committed, whether or not its table was there before.
-func TestHoldWaitsForRemoval(t *testing.T) {
+// withAndWithoutTables runs a test where the table of holds is there from the
+// beginning, and where it is made meanwhile.
+func withAndWithoutTables(t *testing.T, test func(*testing.T, *applied)) {
 	t.Parallel()
 	for _, installed := range []bool{true, false} {
 		t.Run(fmt.Sprintf("with the table there before %t", installed), func(t *testing.T) {
@@ -160,61 +160,59 @@ func TestHoldWaitsForRemoval(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			a.exec(`CREATE FUNCTION wait() RETURNS event_trigger LANGUAGE plpgsql SET lock_timeout = 0 AS $$ BEGIN PERFORM pg_advisory_xact_lock(42); END $$;
-				CREATE EVENT TRIGGER wait ON ddl_command_start WHEN TAG IN ('DROP TABLE') EXECUTE FUNCTION wait()`)
-			snap, act := a.planned(partition.Retire, "event_2018_11")
-			release := a.hold("SELECT pg_advisory_xact_lock(42)")
-			removed, added := make(chan error, 1), make(chan error, 1)
-			go func() { _, err := a.apply(snap, act); removed <- err }()
-			a.wait(a.session.Conn().PgConn().PID())
-			conn := a.Conn(t)
-			go func() {
-				_, err := AddHold(t.Context(), conn, a.set.Parent, partition.Hold{Bounds: novemberBounds, Kind: partition.HoldManual, Reason: "case"})
-				added <- err
-			}()
-			a.wait(conn.PgConn().PID())
-			release()
-			if err := errors.Join(<-removed, <-added); err != nil {
-				t.Error(err)
-			}
-			want(t, "the table and holds", a.one("SELECT coalesce(to_regclass('event_2018_11')::text, 'gone') || ' ' || count(*) FROM partitiond.hold"), "gone 1")
+			test(t, a)
 		})
 	}
+}
+
+// TestHoldWaitsForRemoval adds a hold while a removal is past its last look: the
+// hold waits until that is committed, whether or not its table was there before.
+func TestHoldWaitsForRemoval(t *testing.T) {
+	withAndWithoutTables(t, func(t *testing.T, a *applied) {
+		a.exec(`CREATE FUNCTION wait() RETURNS event_trigger LANGUAGE plpgsql SET lock_timeout = 0 AS $$ BEGIN PERFORM pg_advisory_xact_lock(42); END $$;
+		CREATE EVENT TRIGGER wait ON ddl_command_start WHEN TAG IN ('DROP TABLE') EXECUTE FUNCTION wait()`)
+		snap, act := a.planned(partition.Retire, "event_2018_11")
+		release := a.hold("SELECT pg_advisory_xact_lock(42)")
+		removed, added := make(chan error, 1), make(chan error, 1)
+		go func() { _, err := a.apply(snap, act); removed <- err }()
+		a.wait(a.session.Conn().PgConn().PID())
+		conn := a.Conn(t)
+		go func() {
+			_, err := AddHold(t.Context(), conn, a.set.Parent, partition.Hold{Bounds: novemberBounds, Kind: partition.HoldManual, Reason: "case"})
+			added <- err
+		}()
+		a.wait(conn.PgConn().PID())
+		release()
+		if err := errors.Join(<-removed, <-added); err != nil {
+			t.Error(err)
+		}
+		want(t, "the table and holds", a.one("SELECT coalesce(to_regclass('event_2018_11')::text, 'gone') || ' ' || count(*) FROM partitiond.hold"), "gone 1")
+	})
 }
 
 // TestHoldInTransaction: a removal does not overtake a hold that is being added,
 // or a table of holds that is being made, and does not wait for long either.
 func TestHoldInTransaction(t *testing.T) {
-	t.Parallel()
-	for _, installed := range []bool{true, false} {
-		t.Run(fmt.Sprintf("with the table there before %t", installed), func(t *testing.T) {
-			t.Parallel()
-			a := newApplied(t, twoMonths)
-			if installed {
-				if err := InstallTables(t.Context(), a.conn); err != nil {
-					t.Fatal(err)
-				}
-			}
-			snap, act := a.planned(partition.Retire, "event_2018_11")
-			tx, err := a.Conn(t).Begin(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := AddHold(t.Context(), tx, a.set.Parent, partition.Hold{Bounds: novemberBounds, Kind: partition.HoldManual, Reason: "case"}); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := a.apply(snap, act); !retryable(err) {
-				t.Errorf("got %v, want a lock that was not to be had", err)
-			}
-			if err := tx.Commit(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := a.apply(snap, act); !errors.Is(err, ErrHeld) {
-				t.Errorf("got %v, want %v", err, ErrHeld)
-			}
-			want(t, "rows", a.one("SELECT count(*) FROM event_2018_11"), "100")
-		})
-	}
+	withAndWithoutTables(t, func(t *testing.T, a *applied) {
+		snap, act := a.planned(partition.Retire, "event_2018_11")
+		tx, err := a.Conn(t).Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := AddHold(t.Context(), tx, a.set.Parent, partition.Hold{Bounds: novemberBounds, Kind: partition.HoldManual, Reason: "case"}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.apply(snap, act); !retryable(err) {
+			t.Errorf("got %v, want a lock that was not to be had", err)
+		}
+		if err := tx.Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.apply(snap, act); !errors.Is(err, ErrHeld) {
+			t.Errorf("got %v, want %v", err, ErrHeld)
+		}
+		want(t, "rows", a.one("SELECT count(*) FROM event_2018_11"), "100")
+	})
 }
 
 // TestHoldsUnread: whatever keeps the holds from being read keeps everything, and
