@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/klauspost/readahead"
 
 	"github.com/partitiond/partitiond/maintenance/partition"
 )
@@ -79,19 +80,31 @@ func (c Column) fromText() string {
 // CopyReader is the stream for COPY ... FROM STDIN (FORMAT binary) with the rows
 // of one part. Close it, also after an error.
 type CopyReader struct {
-	*io.PipeReader
-	done   chan struct{}
-	digest Digest
+	io.ReadCloser // what is read ahead of pipe
+	pipe          *io.PipeReader
+	done          chan struct{}
+	digest        Digest
 }
+
+// ahead is how many pieces of the stream, of aheadBytes each, are decoded before the
+// server wants them: so that neither waits while the other has a slow moment.
+const (
+	ahead      = 8
+	aheadBytes = 256 << 10
+)
 
 // NewCopyReader begins to read a part. The stream ends with an error, and not
 // with its trailer, if the part cannot be read to the end.
 func NewCopyReader(ctx context.Context, r io.ReaderAt, size int64, plan Plan) *CopyReader {
 	out, in := io.Pipe()
-	c := &CopyReader{PipeReader: out, done: make(chan struct{})}
+	stream, err := readahead.NewReadCloserSize(out, ahead, aheadBytes)
+	if err != nil {
+		panic(err) // It refuses sizes that are not positive.
+	}
+	c := &CopyReader{ReadCloser: stream, pipe: out, done: make(chan struct{})}
 	go func() {
 		defer close(c.done)
-		w := bufio.NewWriterSize(in, 256<<10)
+		w := bufio.NewWriterSize(in, aheadBytes)
 		_, err := w.Write(appendHeader(nil))
 		if err == nil {
 			c.digest, err = Read(ctx, r, size, plan, func(tuples []byte) error {
@@ -112,7 +125,8 @@ func NewCopyReader(ctx context.Context, r io.ReaderAt, size int64, plan Plan) *C
 
 // Close ends the reading. Afterwards nothing uses the part any more.
 func (c *CopyReader) Close() error {
-	err := c.PipeReader.Close()
+	_ = c.pipe.Close() // It never fails, and lets neither side wait for the other.
+	err := c.ReadCloser.Close()
 	<-c.done
 	return err
 }
