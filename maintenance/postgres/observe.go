@@ -108,7 +108,7 @@ type observation struct {
 	pool texts
 
 	// wanted are the parents' schemas and names, as arguments of queries.
-	wanted      [][]byte
+	wanted      []argument
 	lockTimeout time.Duration
 
 	server    partition.Server
@@ -116,6 +116,11 @@ type observation struct {
 	// tables are parents and partitions by their OID, order is that in which they were found.
 	tables map[uint32]*table
 	order  []*table
+	// columns, facts and indexes are what tables have, each once for all that do.
+	columns     []column
+	facts       []partition.Property
+	factNumbers map[partition.Property]uint32
+	indexes     []rawIndex
 	// parents are nil where there is none; family are the partitions, in their
 	// order; setsOf are the sets that a table is the parent of.
 	parents []*parent
@@ -125,8 +130,8 @@ type observation struct {
 	snaps []partition.Snapshot
 	// values are what the constants of CHECKs mean.
 	values map[literal]partition.Edge
-	// reads is what was understood of each CHECK, by set, partition and CHECK.
-	reads [][][]checkRange
+	// reads is what was understood of each CHECK.
+	reads map[checkOf]*checkRead
 	// routines are the functions with the names of a set's three, by 3*set+place.
 	routines map[int64][]routine
 	// indexKinds are all indexes that are alike.
@@ -162,7 +167,7 @@ func (o *observation) run(ctx context.Context, b *batch) error {
 func observeTogether(ctx context.Context, conn *pgx.Conn, sets []partition.Set) (snaps []partition.Snapshot, err error) {
 	o := &observation{conn: conn, sets: sets, pool: texts{}, tables: map[uint32]*table{}, setsOf: map[uint32][]int{},
 		parents: make([]*parent, len(sets)), family: make([][]*table, len(sets)), snaps: make([]partition.Snapshot, len(sets)),
-		values: map[literal]partition.Edge{}, routines: map[int64][]routine{}, indexKinds: map[indexKind]*indexKindInfo{}}
+		values: map[literal]partition.Edge{}, reads: map[checkOf]*checkRead{}, factNumbers: map[partition.Property]uint32{}, routines: map[int64][]routine{}, indexKinds: map[indexKind]*indexKindInfo{}}
 	defer func() {
 		if err != nil && !conn.IsClosed() && conn.PgConn().TxStatus() != 'I' {
 			// Not with the caller's context: it may be what ended the transaction.
@@ -195,7 +200,7 @@ func (o *observation) findTables(ctx context.Context) error {
 			o.lockTimeout = min(o.lockTimeout, l)
 		}
 	}
-	wanted := [][]byte{textArray(schemas), textArray(names)}
+	wanted := []argument{textArray(schemas), textArray(names)}
 	o.wanted = wanted
 	var first, last time.Time
 	var b batch
@@ -221,7 +226,7 @@ func (o *observation) findTables(ctx context.Context) error {
 	return nil
 }
 
-func milliseconds(d time.Duration) []byte {
+func milliseconds(d time.Duration) argument {
 	return textArg(fmt.Sprintf("%dms", d.Milliseconds()))
 }
 
@@ -250,6 +255,9 @@ func (o *observation) readDefinitions(ctx context.Context) error {
 	o.addHolds(&b)
 	if err := o.run(ctx, &b); err != nil {
 		return err
+	}
+	for _, read := range o.reads {
+		read.is = read.bounds(o.values)
 	}
 	for oid, kind := range byOID {
 		if kind.definition == "" {

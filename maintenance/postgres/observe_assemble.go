@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"cmp"
+	"encoding/binary"
 	"slices"
 	"strings"
 
@@ -10,9 +11,7 @@ import (
 
 // assemble makes the snapshots of what was read.
 func (o *observation) assemble() {
-	for _, t := range o.order {
-		o.finish(t)
-	}
+	o.settleProperties()
 	for i := range o.sets {
 		snap := &o.snaps[i]
 		snap.Server = o.server
@@ -37,11 +36,11 @@ func (o *observation) assemble() {
 		if seen.Key == "" {
 			continue
 		}
-		columns := p.live()
 		hasRows := p.mayHaveRows()
-		for j, t := range o.family[i] {
-			c := o.partition(i, j, t, p)
-			c.SameShape = t.sameShape(columns)
+		snap.Partitions = make([]partition.Partition, 0, len(o.family[i]))
+		for _, t := range o.family[i] {
+			c := o.partition(i, t, p)
+			c.SameShape = t.layout.sameShape(p.layout)
 			snap.Partitions = append(snap.Partitions, c)
 			hasRows = hasRows || t.mayHaveRows()
 		}
@@ -51,21 +50,56 @@ func (o *observation) assemble() {
 	}
 }
 
-// finish adds to a table's properties what its indexes and the like make, and
-// puts them in order.
-func (o *observation) finish(t *table) {
+// settleProperties makes the properties of all tables. Those that have all the
+// same share them.
+func (o *observation) settleProperties() {
+	known := map[string][]partition.Property{}
+	var key []byte
+	for _, t := range o.order {
+		slices.SortFunc(t.checks, func(a, b *rawCheck) int { return cmp.Compare(a.name, b.name) })
+		key = binary.NativeEndian.AppendUint32(append(key[:0], t.identity), t.layout.number)
+		for _, numbers := range [][]uint32{t.facts, t.indexes} {
+			key = binary.NativeEndian.AppendUint32(key, uint32(len(numbers)))
+			for _, n := range numbers {
+				key = binary.NativeEndian.AppendUint32(key, n)
+			}
+		}
+		properties, ok := known[string(key)]
+		if !ok {
+			properties = slices.Clip(o.propertiesOf(t))
+			known[string(key)] = properties
+		}
+		t.properties = properties
+	}
+}
+
+// propertiesOf returns what a table has, in order.
+func (o *observation) propertiesOf(t *table) []partition.Property {
+	var out []partition.Property
+	for _, n := range t.facts {
+		out = append(out, o.facts[n])
+	}
+	for _, c := range t.layout.live {
+		if c.notNull {
+			out = append(out, partition.Property{Kind: partition.PropNotNull, Name: c.name})
+		}
+		if c.storage != "" {
+			out = append(out, partition.Property{Kind: partition.PropColumnStorage, Name: c.name, Value: c.storage})
+		}
+	}
 	identity := map[byte]string{'d': "default", 'n': "nothing", 'f': "full"}[t.identity]
-	for _, x := range t.indexes {
-		definition := o.indexKinds[x.kind].definition
+	for _, n := range t.indexes {
+		x := o.indexes[n]
+		definition := o.indexKinds[x.kind(t.layout)].definition
 		if x.identity && t.identity == 'i' {
 			identity = "index " + definition
 		}
 		if x.valid {
-			t.properties = append(t.properties, partition.Property{Kind: partition.PropIndex, Name: definition, Value: x.constraint})
+			out = append(out, partition.Property{Kind: partition.PropIndex, Name: definition, Value: x.constraint})
 		}
 	}
 	if identity != "" {
-		t.properties = append(t.properties, partition.Property{Kind: partition.PropReplicaIdentity, Value: identity})
+		out = append(out, partition.Property{Kind: partition.PropReplicaIdentity, Value: identity})
 	}
 	// Of indexes that are alike, the first stands for all: a primary key's, or
 	// another constraint's if there is one.
@@ -78,21 +112,22 @@ func (o *observation) finish(t *table) {
 		}
 		return 2
 	}
-	slices.SortFunc(t.properties, func(a, b partition.Property) int {
+	slices.SortFunc(out, func(a, b partition.Property) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name), cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Value, b.Value))
 	})
-	t.properties = slices.CompactFunc(t.properties, func(a, b partition.Property) bool { return a.Kind == b.Kind && a.Name == b.Name })
+	return slices.CompactFunc(out, func(a, b partition.Property) bool { return a.Kind == b.Kind && a.Name == b.Name })
 }
 
-// partition makes what the planner sees of the j-th partition of the i-th set.
-func (o *observation) partition(i, j int, t *table, p *parent) partition.Partition {
-	c := partition.Partition{OID: t.oid, Name: t.name, Properties: slices.Clip(t.properties), OwnTriggers: t.triggers,
+// partition makes what the planner sees of a partition of the i-th set.
+func (o *observation) partition(i int, t *table, p *parent) partition.Partition {
+	c := partition.Partition{OID: t.oid, Name: t.name, Properties: t.properties, OwnTriggers: t.triggers,
 		Foreign: t.kind == 'f', Rows: t.rows, Bytes: t.pages * o.blockSize}
-	for _, x := range t.indexes {
-		if definition := o.indexKinds[x.kind].definition; !x.valid {
+	for _, n := range t.indexes {
+		if x := o.indexes[n]; !x.valid {
 			if c.InvalidIndexes == nil {
 				c.InvalidIndexes = map[string][]string{}
 			}
+			definition := o.indexKinds[x.kind(t.layout)].definition
 			c.InvalidIndexes[definition] = append(c.InvalidIndexes[definition], x.name)
 		}
 	}
@@ -101,18 +136,19 @@ func (o *observation) partition(i, j int, t *table, p *parent) partition.Partiti
 			c.Dependents = append(c.Dependents, d.text)
 		}
 	}
-	o.bound(&c, o.sets[i].Key, t, p, o.reads[i][j])
+	o.bound(&c, o.sets[i].Key, t, p)
 	return c
 }
 
 // bound settles what a partition's CHECKs say of its bounds. One that it has
 // from the parent holds for all partitions and so tells none from another: it
 // only narrows what others say.
-func (o *observation) bound(c *partition.Partition, key string, t *table, p *parent, reads []checkRange) {
+func (o *observation) bound(c *partition.Partition, key string, t *table, p *parent) {
 	proved, claimed := partition.Everywhere, partition.Everywhere
 	own, ownProof := false, false
-	for k, raw := range t.checks {
-		b := reads[k].bounds(o.values)
+	for _, raw := range t.checks {
+		read := o.reads[checkOf{raw, key, p.seen.Key}]
+		b := read.is
 		readable := raw.enforced && !b.Equal(partition.Everywhere)
 		fromParent := raw.inherited && p.hands(raw.name)
 		if !readable || fromParent {
@@ -123,7 +159,7 @@ func (o *observation) bound(c *partition.Partition, key string, t *table, p *par
 		}
 		c.Checks = append(c.Checks, partition.BoundsCheck{
 			Name: raw.name, Definition: raw.definition, Validated: raw.validated, Plain: b.plain, Bounds: b.Bounds,
-			Local: raw.local && !raw.inherited && b.whole && !reads[k].saysMore(t, key),
+			Local: raw.local && !raw.inherited && b.whole && !read.saysMore(t, key),
 		})
 		claimed = claimed.Intersect(b.Bounds)
 		if raw.validated {
@@ -144,13 +180,13 @@ func (o *observation) bound(c *partition.Partition, key string, t *table, p *par
 
 // hands tells whether the parent's children inherit a CHECK of that name.
 func (p *parent) hands(check string) bool {
-	return slices.ContainsFunc(p.checks, func(c rawCheck) bool { return c.inherits && c.name == check })
+	return slices.ContainsFunc(p.checks, func(c *rawCheck) bool { return c.inherits && c.name == check })
 }
 
 // saysMore tells whether a table would lose something else with the CHECK.
 func (r checkRange) saysMore(t *table, key string) bool {
 	if r.notNull {
-		if i := t.column(key); i < 0 || !t.columns[i].notNull {
+		if i := t.layout.column(key); i < 0 || !t.layout.columns[i].notNull {
 			return true
 		}
 	}

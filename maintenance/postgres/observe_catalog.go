@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/partitiond/partitiond/maintenance/partition"
 )
@@ -20,13 +21,19 @@ type rawCheck struct {
 	inherits, inherited, local bool
 }
 
-// rawIndex is an index; its definition is found by its kind.
+// rawIndex is an index that some tables have; its definition is found by its
+// kind. Only an invalid one has a name.
 type rawIndex struct {
 	name       string
 	valid      bool
 	identity   bool
 	constraint string
-	kind       indexKind
+	digest     string
+}
+
+// kind is what the index is on a table of that layout.
+func (x rawIndex) kind(l *layout) indexKind {
+	return indexKind{alike: l.alike, digest: x.digest, exclusion: x.constraint == "exclude"}
 }
 
 // indexKind is what indexes with one definition have in common.
@@ -54,26 +61,41 @@ type routine struct {
 // readCatalog is the second round trip: all that the catalogs have on the tables.
 func (o *observation) readCatalog(ctx context.Context) error {
 	all, alike, children := o.tableOIDs()
-	var withColumnACL, generatedOf, generated []uint32
+	var withACL, withColumnACL, withOptions, generatedOf, byKey []uint32
+	var generated, keys []int16
+	toasts := map[uint32]*table{}
 	for _, t := range o.order {
-		if slices.ContainsFunc(t.columns, func(c column) bool { return c.acl }) {
+		if t.acl {
+			withACL = append(withACL, t.oid)
+		}
+		if t.options {
+			withOptions = append(withOptions, t.oid)
+		}
+		if t.toast != 0 {
+			withOptions, toasts[t.toast] = append(withOptions, t.toast), t
+		}
+		if slices.ContainsFunc(t.layout.columns, func(c column) bool { return c.acl }) {
 			withColumnACL = append(withColumnACL, t.oid)
 		}
-		for _, c := range t.columns {
+		for _, c := range t.layout.columns {
 			if c.generated {
-				generatedOf, generated = append(generatedOf, t.oid), append(generated, uint32(c.number))
+				generatedOf, generated = append(generatedOf, t.oid), append(generated, int16(c.number))
 			}
 		}
+		keys, byKey = append(keys, t.key), append(byKey, t.byKey)
 	}
 	var b batch
 	b.add("checks", func(r *row) {
 		if r.null(2) {
 			o.vanished = true
 		}
-		t := o.tables[r.oid(0)]
-		t.checks = append(t.checks, rawCheck{name: r.text(1), definition: r.text(2), validated: r.flag(3), inherits: !r.flag(4),
-			enforced: r.flag(5), local: r.flag(6), inherited: r.flag(7)})
-	}, oidArray(all), oidArray(alike))
+		check := &rawCheck{name: r.text(1), definition: r.text(2), validated: r.flag(3), inherits: !r.flag(4),
+			enforced: r.flag(5), local: r.flag(6), inherited: r.flag(7)}
+		for _, oid := range r.oids(0) {
+			t := o.tables[oid]
+			t.checks = append(t.checks, check)
+		}
+	}, oidArray(all), oidArray(alike), smallintArray(keys), oidArray(byKey))
 	b.add("grants", func(r *row) {
 		kind, name := partition.PropGrant, r.text(2)+"\t"+r.text(3)
 		if column := r.text(1); column != "" {
@@ -84,16 +106,21 @@ func (o *observation) readCatalog(ctx context.Context) error {
 			value = "with grant option"
 		}
 		o.property(r, kind, name, value)
-	}, oidArray(all), oidArray(withColumnACL))
+	}, oidArray(withACL), oidArray(withColumnACL))
 	b.add("options", func(r *row) {
 		name, value, _ := strings.Cut(r.text(1), "=")
-		o.property(r, partition.PropOption, name, value)
-	}, oidArray(all))
-	b.add("defaults", func(r *row) {
-		if c := o.tables[r.oid(0)].numbered(r.int(1)); c != nil {
-			o.property(r, partition.PropDefault, c.name, r.text(2))
+		own, toast := o.fact(partition.PropOption, name, value), o.fact(partition.PropOption, "toast."+name, value)
+		for _, oid := range r.oids(0) {
+			if t := o.tables[oid]; t != nil {
+				t.facts = append(t.facts, own)
+			} else {
+				toasts[oid].facts = append(toasts[oid].facts, toast)
+			}
 		}
-	}, oidArray(all), oidArray(generatedOf), oidArray(generated))
+	}, oidArray(withOptions))
+	b.add("defaults", func(r *row) {
+		o.columnProperty(r, partition.PropDefault, r.int(1), r.text(2))
+	}, oidArray(all), oidArray(generatedOf), smallintArray(generated))
 	b.add("policies", func(r *row) { o.property(r, partition.PropPolicy, r.text(1), r.text(2)) }, oidArray(all), oidArray(alike))
 	b.add("publications", func(r *row) { o.property(r, partition.PropPublication, r.text(1), r.text(2)) }, oidArray(all), oidArray(alike))
 	b.add("comments", o.addComment, oidArray(all))
@@ -109,7 +136,7 @@ func (o *observation) readCatalog(ctx context.Context) error {
 // addParentQueries queues what concerns only parents.
 func (o *observation) addParentQueries(b *batch, all []uint32) {
 	var parents, parentOrZero []uint32
-	var triggers, schemas, low, high, patterns, functionSchemas, functions []string
+	var triggers, schemas, low, high, letters, patterns, functionSchemas, functions []string
 	for i, s := range o.sets {
 		oid := uint32(0)
 		if p := o.parents[i]; p != nil {
@@ -120,6 +147,7 @@ func (o *observation) addParentQueries(b *batch, all []uint32) {
 		from, to := nameRange(pattern)
 		parentOrZero, schemas = append(parentOrZero, oid), append(schemas, s.Parent.Schema)
 		low, high, patterns = append(low, from), append(high, to), append(patterns, pattern)
+		letters = append(letters, withoutDigits(s.Pattern.Format(time.Unix(0, 0))))
 		for _, f := range routeNames(s.Function) {
 			functionSchemas, functions = append(functionSchemas, f.Schema), append(functions, f.Local)
 		}
@@ -144,7 +172,7 @@ func (o *observation) addParentQueries(b *batch, all []uint32) {
 	b.add("taken", func(r *row) {
 		i := r.int(0)
 		o.snaps[i].Taken = append(o.snaps[i].Taken, partition.Name{Schema: o.sets[i].Parent.Schema, Local: r.text(1)})
-	}, oidArray(parentOrZero), textArray(schemas), textArray(low), textArray(high), textArray(patterns))
+	}, oidArray(parentOrZero), textArray(schemas), textArray(low), textArray(high), textArray(letters), textArray(patterns))
 }
 
 // nameRange returns a range that holds all names which a pattern's regular
@@ -155,10 +183,21 @@ func nameRange(pattern string) (from, to string) {
 	return prefix + "0", prefix + ":"
 }
 
+// withoutDigits returns what all names that a pattern makes have in common, from
+// one of them: its conversions make digits alone.
+func withoutDigits(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' {
+			return -1
+		}
+		return r
+	}, name)
+}
+
 // tableOIDs returns all tables, for each one that is deparsed alike, and the partitions.
 func (o *observation) tableOIDs() (all, alike, children []uint32) {
 	for _, t := range o.order {
-		all, alike = append(all, t.oid), append(alike, t.alike)
+		all, alike = append(all, t.oid), append(alike, t.layout.alike)
 	}
 	seen := map[uint32]bool{}
 	for _, family := range o.family {
@@ -172,44 +211,61 @@ func (o *observation) tableOIDs() (all, alike, children []uint32) {
 	return all, alike, children
 }
 
-// property adds a property to the table whose OID is the row's first value.
+// property adds a property to the tables whose OIDs are the row's first value.
 func (o *observation) property(r *row, kind partition.PropertyKind, name, value string) {
-	t := o.tables[r.oid(0)]
-	t.properties = append(t.properties, partition.Property{Kind: kind, Name: name, Value: value})
+	fact := o.fact(kind, name, value)
+	for _, oid := range r.oids(0) {
+		t := o.tables[oid]
+		t.facts = append(t.facts, fact)
+	}
+}
+
+// columnProperty adds a property of the column that has the number in each table.
+func (o *observation) columnProperty(r *row, kind partition.PropertyKind, number int64, value string) {
+	for _, oid := range r.oids(0) {
+		t := o.tables[oid]
+		if c := t.layout.numbered(number); c != nil {
+			t.facts = append(t.facts, o.fact(kind, c.name, value))
+		}
+	}
 }
 
 func (o *observation) addComment(r *row) {
-	number := r.int(1)
-	if number == 0 {
-		o.property(r, partition.PropComment, "", r.text(2))
+	if number := r.int(1); number != 0 {
+		o.columnProperty(r, partition.PropColumnComment, number, r.text(2))
 		return
 	}
-	if c := o.tables[r.oid(0)].numbered(number); c != nil {
-		o.property(r, partition.PropColumnComment, c.name, r.text(2))
-	}
+	o.property(r, partition.PropComment, "", r.text(2))
 }
 
 // constraintKinds are the words of [partition.Property] for pg_constraint.contype.
 var constraintKinds = map[string]string{"p": "primary key", "u": "unique constraint", "x": "exclude"}
 
 func (o *observation) addIndex(r *row) {
-	t := o.tables[r.oid(0)]
-	x := rawIndex{name: r.text(2), valid: r.flag(3), identity: r.flag(4), constraint: constraintKinds[r.text(5)]}
+	x := rawIndex{name: r.text(2), valid: r.flag(3), identity: r.flag(4), constraint: constraintKinds[r.text(5)], digest: r.text(8)}
 	if r.flag(6) && x.constraint != "exclude" {
 		x.constraint += " deferrable"
 		if r.flag(7) {
 			x.constraint += " initially deferred"
 		}
 	}
-	x.kind = indexKind{alike: t.alike, digest: r.text(8), exclusion: x.constraint == "exclude"}
-	if o.indexKinds[x.kind] == nil {
-		o.indexKinds[x.kind] = &indexKindInfo{}
+	number := uint32(len(o.indexes))
+	o.indexes = append(o.indexes, x)
+	tables := slices.Clone(r.oids(0))
+	for i, index := range r.oids(1) {
+		t := o.tables[tables[i]]
+		t.indexes = append(t.indexes, number)
+		kind := x.kind(t.layout)
+		info := o.indexKinds[kind]
+		if info == nil {
+			info = &indexKindInfo{}
+			o.indexKinds[kind] = info
+		}
+		// Deparsing may open the table: let that be the same one as for all else.
+		if info.oid == 0 || t.oid == t.layout.alike {
+			info.oid = index
+		}
 	}
-	// Deparsing may open the table: let that be the same one as for all else.
-	if info := o.indexKinds[x.kind]; info.oid == 0 || t.oid == t.alike {
-		info.oid = r.oid(1)
-	}
-	t.indexes = append(t.indexes, x)
 }
 
 // beforeInsertRow are the bits of pg_trigger.tgtype for ROW, BEFORE and INSERT
@@ -238,9 +294,21 @@ func (o *observation) addTrigger(r *row) {
 	}
 }
 
+// checkOf is a CHECK of partitions that have that key.
+type checkOf struct {
+	check *rawCheck
+	key   string
+	kind  partition.KeyType
+}
+
+// checkRead is what was understood of it, and in the end what bounds that is.
+type checkRead struct {
+	checkRange
+	is checkBounds
+}
+
 // literals returns the constants of all CHECKs, each once.
 func (o *observation) literals() []literal {
-	o.reads = make([][][]checkRange, len(o.sets))
 	seen := map[literal]bool{}
 	var out []literal
 	for i, s := range o.sets {
@@ -248,11 +316,14 @@ func (o *observation) literals() []literal {
 		if p == nil || p.seen.Key == "" {
 			continue
 		}
-		o.reads[i] = make([][]checkRange, len(o.family[i]))
-		for j, t := range o.family[i] {
+		for _, t := range o.family[i] {
 			for _, c := range t.checks {
-				read := readCheck(c.definition, s.Key, p.seen.Key)
-				o.reads[i][j] = append(o.reads[i][j], read)
+				of := checkOf{c, s.Key, p.seen.Key}
+				if o.reads[of] != nil {
+					continue
+				}
+				read := &checkRead{checkRange: readCheck(c.definition, s.Key, p.seen.Key)}
+				o.reads[of] = read
 				for _, cmp := range read.comparisons {
 					if !seen[cmp.value] {
 						seen[cmp.value] = true

@@ -68,7 +68,7 @@ func (o *observation) runLooks(ctx context.Context, looks []look) error {
 		if lock <= 0 {
 			lock = defaultLockTimeout
 		}
-		pipeline.SendQueryParams(observeSQL("settings"), [][]byte{milliseconds(lock), milliseconds(l.limits.StatementTimeout)}, nil, nil, nil)
+		pipeline.SendQueryParams(observeSQL("settings"), [][]byte{milliseconds(lock).value, milliseconds(l.limits.StatementTimeout).value}, nil, nil, nil)
 		pipeline.SendQueryParams(l.sql, nil, nil, nil, nil)
 		pipeline.SendPipelineSync()
 	}

@@ -1,14 +1,32 @@
 -- The CHECK constraints of parents and partitions, as pg_get_constraintdef
--- prints them.
+-- prints them, each with all tables that have one like it: partitions of one
+-- period have, in many sets.
 -- $1: the tables; $2: for each a table whose columns have the same numbers and
 -- names, by which its expressions are deparsed. Deparsing opens that table, so
 -- with one for many this neither waits for a lock on each nor loads each.
+-- $3, $4: for each the number of its set's key, and a table that has a column of
+-- that number and name: it does where the expression has no other column.
 --
 -- PostgreSQL 18 added conenforced; before, the name means the constant here.
-SELECT k.conrelid,
+WITH alike AS (
+  SELECT min(k.oid) AS one, k.conname, k.convalidated, k.connoinherit, k.enforced, k.conislocal,
+         k.inherited, k.whole_row, k.by, array_agg(k.conrelid) AS tables
+    FROM (SELECT true AS conenforced) AS absent
+   CROSS JOIN LATERAL (
+          SELECT con.oid, con.conrelid, con.conname, con.conbin::text AS expression, con.convalidated, con.connoinherit,
+                 conenforced AS enforced, con.conislocal, con.coninhcount > 0 AS inherited,
+                 CASE WHEN 0 = ANY (con.conkey) THEN con.oid ELSE 0 END AS whole_row,
+                 CASE WHEN con.conkey = ARRAY[f.key] THEN f.by_key ELSE f.alike END AS by
+            FROM unnest($1::oid[], $2::oid[], $3::smallint[], $4::oid[]) AS f (oid, alike, key, by_key)
+            JOIN pg_constraint con ON con.conrelid = f.oid
+           WHERE con.contype = 'c'
+         ) AS k
+   GROUP BY k.conname, k.expression, k.convalidated, k.connoinherit, k.enforced, k.conislocal, k.inherited, k.whole_row, k.by
+)
+SELECT k.tables,
        k.conname,
-       CASE WHEN k.whole_row THEN pg_get_constraintdef(k.oid)
-            ELSE 'CHECK (' || pg_get_expr(k.conbin, k.alike) || ')'
+       CASE WHEN k.whole_row <> 0 THEN pg_get_constraintdef(k.one)
+            ELSE 'CHECK (' || pg_get_expr(con.conbin, k.by) || ')'
                  || CASE WHEN k.connoinherit THEN ' NO INHERIT' ELSE '' END
                  || CASE WHEN NOT k.enforced THEN ' NOT ENFORCED'
                          WHEN NOT k.convalidated THEN ' NOT VALID' ELSE '' END
@@ -17,14 +35,6 @@ SELECT k.conrelid,
        k.connoinherit,
        k.enforced,
        k.conislocal,
-       k.coninhcount > 0 AS inherited
-  FROM (SELECT true AS conenforced) AS absent
- CROSS JOIN LATERAL (
-        SELECT con.oid, con.conrelid, con.conname, con.conbin, con.convalidated, con.connoinherit,
-               conenforced AS enforced, con.conislocal, con.coninhcount, f.alike,
-               coalesce(0 = ANY (con.conkey), false) AS whole_row
-          FROM unnest($1::oid[], $2::oid[]) AS f (oid, alike)
-          JOIN pg_constraint con ON con.conrelid = f.oid
-         WHERE con.contype = 'c'
-       ) AS k
- ORDER BY k.conrelid, k.conname;
+       k.inherited
+  FROM alike k
+  JOIN pg_constraint con ON con.oid = k.one;

@@ -11,7 +11,10 @@ SELECT w.ord - 1 AS set,
        c.relpages AS pages,
        c.relrowsecurity,
        c.relforcerowsecurity,
-       c.relreplident
+       c.relreplident,
+       c.relacl IS NOT NULL AS acl,
+       c.reloptions IS NOT NULL AS options,
+       c.reltoastrelid AS toast
   FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w (nsp, rel, ord)
   JOIN pg_namespace pn ON pn.nspname = w.nsp
   JOIN pg_class p ON p.relnamespace = pn.oid AND p.relname = w.rel

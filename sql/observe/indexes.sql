@@ -1,34 +1,46 @@
--- The indexes of parents and partitions, each with a digest of all that its
--- definition is made from but its table: of indexes with one digest, only one
--- is deparsed, by index_definitions.sql. Places in the text that an expression
--- was parsed from are no part of it.
+-- The indexes of parents and partitions, those that are alike together, each with
+-- its table; only invalid ones with their name. The digest is of all that a definition is made from but its table:
+-- of indexes with one digest, only one is deparsed, by index_definitions.sql.
+-- Places in the text that an expression was parsed from are no part of it.
 -- Operator classes of btree and hash, numbers 403 and 405, have no parameters.
 -- $1: the tables.
 --
 -- PostgreSQL 15 added indnullsnotdistinct; before, the name means the constant here.
-SELECT x.indrelid,
-       x.indexrelid,
-       x.relname,
+SELECT x.tables,
+       x.indexes,
+       x.name,
        x.indisvalid,
        x.indisreplident,
-       coalesce(con.contype::text, '') AS constraint_type,
-       coalesce(con.condeferrable, false) AS is_deferrable,
-       coalesce(con.condeferred, false) AS initially_deferred,
-       md5(concat_ws('|', CASE WHEN con.contype = 'x' THEN concat_ws(',', con.conexclop::text, con.condeferrable, con.condeferred) END,
-                     x.relam, x.indisunique, x.nulls, x.indnkeyatts, x.indkey, x.indclass, x.indcollation, x.indoption,
-                     regexp_replace(x.indexprs::text, ':location -?[0-9]+', '', 'g'), '|',
-                     regexp_replace(x.indpred::text, ':location -?[0-9]+', '', 'g'), '|',
-                     x.reloptions::text, o.options)) AS digest
-  FROM (SELECT false AS indnullsnotdistinct) AS absent
- CROSS JOIN LATERAL (
-        SELECT i.*, indnullsnotdistinct AS nulls, c.relname, c.relam, c.reloptions
-          FROM unnest($1::oid[]) AS f (oid)
-          JOIN pg_index i ON i.indrelid = f.oid
-          JOIN pg_class c ON c.oid = i.indexrelid
-       ) AS x
-  LEFT JOIN pg_constraint con ON con.conindid = x.indexrelid AND con.conrelid = x.indrelid AND con.contype IN ('p', 'u', 'x')
-  LEFT JOIN LATERAL (
-        SELECT string_agg(a.attnum || '=' || a.attoptions::text, ' ' ORDER BY a.attnum) AS options
-          FROM pg_attribute a
-         WHERE x.relam NOT IN (403, 405) AND a.attrelid = x.indexrelid AND a.attoptions IS NOT NULL
-       ) AS o ON true;
+       coalesce(x.contype::text, '') AS constraint_type,
+       coalesce(x.condeferrable, false) AS is_deferrable,
+       coalesce(x.condeferred, false) AS initially_deferred,
+       md5(concat_ws('|', CASE WHEN x.contype = 'x' THEN concat_ws(',', x.operators::text, x.condeferrable, x.condeferred) END,
+                     x.indisunique, x.nulls, x.indnkeyatts, x.indkey, x.indclass, x.indcollation, x.indoption,
+                     regexp_replace(x.expressions, ':location -?[0-9]+', '', 'g'), '|',
+                     regexp_replace(x.predicate, ':location -?[0-9]+', '', 'g'), '|',
+                     x.reloptions::text, x.options)) AS digest
+  FROM (
+        SELECT array_agg(i.indrelid) AS tables, array_agg(i.indexrelid) AS indexes,
+               i.name,
+               i.indisvalid, i.indisreplident, con.contype, con.condeferrable, con.condeferred, con.conexclop AS operators,
+               i.indisunique, i.nulls, i.indnkeyatts, i.indkey, i.indclass, i.indcollation, i.indoption,
+               i.expressions, i.predicate, c.reloptions, i.options
+          FROM (SELECT false AS indnullsnotdistinct) AS absent
+         CROSS JOIN LATERAL (
+                SELECT i.*, indnullsnotdistinct AS nulls, i.indexprs::text AS expressions, i.indpred::text AS predicate,
+                       CASE WHEN NOT i.indisvalid
+                            THEN (SELECT c.relname::text FROM pg_class c WHERE c.oid = i.indexrelid) END AS name,
+                       CASE WHEN k.oid IS NOT NULL
+                            THEN (SELECT string_agg(a.attnum || '=' || a.attoptions::text, ' ' ORDER BY a.attnum)
+                                    FROM pg_attribute a
+                                   WHERE a.attrelid = i.indexrelid AND a.attoptions IS NOT NULL) END AS options
+                  FROM pg_index i
+                  LEFT JOIN pg_opclass k ON k.oid = i.indclass[0] AND k.opcmethod NOT IN (403, 405)
+                 WHERE i.indrelid = ANY ($1::oid[])
+               ) AS i
+          LEFT JOIN pg_class c ON c.oid = i.indexrelid AND c.reloptions IS NOT NULL
+          LEFT JOIN pg_constraint con ON con.conindid = i.indexrelid AND con.conrelid = i.indrelid AND con.contype IN ('p', 'u', 'x')
+         GROUP BY i.name, i.indisvalid, i.indisreplident, con.contype, con.condeferrable, con.condeferred, con.conexclop,
+               i.indisunique, i.nulls, i.indnkeyatts, i.indkey, i.indclass, i.indcollation, i.indoption,
+               i.expressions, i.predicate, c.reloptions, i.options
+       ) AS x;

@@ -14,7 +14,10 @@ SELECT w.ord - 1 AS set,
        c.relreplident,
        pg_has_role(c.relowner, CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END) AS may_act,
        has_schema_privilege(c.relowner, c.relnamespace, 'CREATE') AS owner_may_create,
-       CASE WHEN c.relkind = 'r' THEN coalesce(pg_relation_size(c.oid), 0) > 0 ELSE false END AS has_pages
+       CASE WHEN c.relkind = 'r' THEN coalesce(pg_relation_size(c.oid), 0) > 0 ELSE false END AS has_pages,
+       c.relacl IS NOT NULL AS acl,
+       c.reloptions IS NOT NULL AS options,
+       c.reltoastrelid AS toast
   FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w (nsp, rel, ord)
   JOIN pg_namespace n ON n.nspname = w.nsp
   JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.rel;

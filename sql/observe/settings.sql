@@ -7,8 +7,9 @@
 -- spelling. Row security "off" does not lift a policy: it makes a query that a
 -- policy would cut short fail (PostgreSQL documentation, 20.11.1 Statement
 -- Behavior). JIT and parallel workers would cost more than most of these queries
--- take; with a little memory thousands of tables are joined without a file. Names
--- come and go as UTF-8, whatever the database's own encoding is.
+-- take; with a little memory thousands of tables are joined without a file, and
+-- without a sort what is alike among them is found by hashing. Names come and go as
+-- UTF-8, whatever the database's own encoding is.
 SELECT set_config('transaction_read_only', 'on', true),
        set_config('client_encoding', 'UTF8', true),
        set_config('search_path', 'pg_catalog', true),
@@ -21,6 +22,7 @@ SELECT set_config('transaction_read_only', 'on', true),
        set_config('row_security', 'off', true),
        set_config('jit', 'off', true),
        set_config('work_mem', '32MB', true),
+       set_config('enable_sort', 'off', true),
        set_config('max_parallel_workers_per_gather', '0', true),
        set_config('lock_timeout', $1::text, true),
        set_config('statement_timeout', $2::text, true);
