@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/partitiond/partitiond/maintenance/partition"
 )
@@ -136,7 +137,7 @@ func (o *observation) readCatalog(ctx context.Context) error {
 // addParentQueries queues what concerns only parents.
 func (o *observation) addParentQueries(b *batch, all []uint32) {
 	var parents, parentOrZero []uint32
-	var triggers, schemas, low, high, letters, patterns, functionSchemas, functions []string
+	var triggers, schemas, low, high, endings, patterns, functionSchemas, functions []string
 	for i, s := range o.sets {
 		oid := uint32(0)
 		if p := o.parents[i]; p != nil {
@@ -147,7 +148,7 @@ func (o *observation) addParentQueries(b *batch, all []uint32) {
 		from, to := nameRange(pattern)
 		parentOrZero, schemas = append(parentOrZero, oid), append(schemas, s.Parent.Schema)
 		low, high, patterns = append(low, from), append(high, to), append(patterns, pattern)
-		letters = append(letters, withoutDigits(s.Pattern.Format(time.Unix(0, 0))))
+		endings = append(endings, ending(s.Pattern.Format(time.Unix(0, 0))))
 		for _, f := range routeNames(s.Function) {
 			functionSchemas, functions = append(functionSchemas, f.Schema), append(functions, f.Local)
 		}
@@ -172,7 +173,7 @@ func (o *observation) addParentQueries(b *batch, all []uint32) {
 	b.add("taken", func(r *row) {
 		i := r.int(0)
 		o.snaps[i].Taken = append(o.snaps[i].Taken, partition.Name{Schema: o.sets[i].Parent.Schema, Local: r.text(1)})
-	}, oidArray(parentOrZero), textArray(schemas), textArray(low), textArray(high), textArray(letters), textArray(patterns))
+	}, oidArray(parentOrZero), textArray(schemas), textArray(low), textArray(high), textArray(endings), textArray(patterns))
 }
 
 // nameRange returns a range that holds all names which a pattern's regular
@@ -183,15 +184,11 @@ func nameRange(pattern string) (from, to string) {
 	return prefix + "0", prefix + ":"
 }
 
-// withoutDigits returns what all names that a pattern makes have in common, from
-// one of them: its conversions make digits alone.
-func withoutDigits(name string) string {
-	return strings.Map(func(r rune) rune {
-		if r >= '0' && r <= '9' {
-			return -1
-		}
-		return r
-	}, name)
+// ending returns the last character of all names that a pattern makes, from one
+// of them, and nothing for a digit: the pattern's conversions make digits alone.
+func ending(name string) string {
+	_, size := utf8.DecodeLastRuneInString(name)
+	return strings.Trim(name[len(name)-size:], "0123456789")
 }
 
 // tableOIDs returns all tables, for each one that is deparsed alike, and the partitions.

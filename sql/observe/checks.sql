@@ -7,26 +7,31 @@
 -- $3, $4: for each the number of its set's key, and a table that has a column of
 -- that number and name: it does where the expression has no other column.
 --
+-- OFFSET keeps it a look-up for each table: hashing all expressions takes longer.
 -- PostgreSQL 18 added conenforced; before, the name means the constant here.
 WITH alike AS (
   SELECT min(k.oid) AS one, k.conname, k.convalidated, k.connoinherit, k.enforced, k.conislocal,
          k.inherited, k.whole_row, k.by, array_agg(k.conrelid) AS tables
     FROM (SELECT true AS conenforced) AS absent
    CROSS JOIN LATERAL (
-          SELECT con.oid, con.conrelid, con.conname, con.conbin::text AS expression, con.convalidated, con.connoinherit,
-                 conenforced AS enforced, con.conislocal, con.coninhcount > 0 AS inherited,
+          SELECT con.oid, con.conrelid, con.conname, con.expression, con.convalidated, con.connoinherit,
+                 con.enforced, con.conislocal, con.coninhcount > 0 AS inherited,
                  CASE WHEN 0 = ANY (con.conkey) THEN con.oid ELSE 0 END AS whole_row,
                  CASE WHEN con.conkey = ARRAY[f.key] THEN f.by_key ELSE f.alike END AS by
             FROM unnest($1::oid[], $2::oid[], $3::smallint[], $4::oid[]) AS f (oid, alike, key, by_key)
-            JOIN pg_constraint con ON con.conrelid = f.oid
-           WHERE con.contype = 'c'
+           CROSS JOIN LATERAL (
+                  SELECT c.*, c.conbin::text AS expression, conenforced AS enforced
+                    FROM pg_constraint c
+                   WHERE c.conrelid = f.oid AND c.contype = 'c'
+                  OFFSET 0
+                 ) AS con
          ) AS k
    GROUP BY k.conname, k.expression, k.convalidated, k.connoinherit, k.enforced, k.conislocal, k.inherited, k.whole_row, k.by
 )
 SELECT k.tables,
        k.conname,
        CASE WHEN k.whole_row <> 0 THEN pg_get_constraintdef(k.one)
-            ELSE 'CHECK (' || pg_get_expr(con.conbin, k.by) || ')'
+            ELSE 'CHECK (' || (SELECT pg_get_expr(c.conbin, k.by) FROM pg_constraint c WHERE c.oid = k.one) || ')'
                  || CASE WHEN k.connoinherit THEN ' NO INHERIT' ELSE '' END
                  || CASE WHEN NOT k.enforced THEN ' NOT ENFORCED'
                          WHEN NOT k.convalidated THEN ' NOT VALID' ELSE '' END
@@ -36,5 +41,4 @@ SELECT k.tables,
        k.enforced,
        k.conislocal,
        k.inherited
-  FROM alike k
-  JOIN pg_constraint con ON con.oid = k.one;
+  FROM alike k;

@@ -3,13 +3,17 @@
 -- that inherit from it. Where it inherits from several tables, those are listed
 -- with their numbers, for one of them is the set's own parent.
 -- $1: the partitions.
-WITH child AS (
+--
+-- Few things depend on any table, so each kind is first narrowed to those that use
+-- a partition, and named then.
+WITH child AS MATERIALIZED (
   SELECT oid FROM unnest($1::oid[]) AS f (oid)
-), used AS (
+), used AS MATERIALIZED (
   SELECT child.oid AS child, d.classid, d.objid, d.objsubid
     FROM pg_depend d
     JOIN child ON child.oid = d.refobjid
-   WHERE d.refclassid = 'pg_class'::regclass AND d.classid IN ('pg_proc'::regclass, 'pg_policy'::regclass)
+   WHERE d.refclassid = 'pg_class'::regclass
+     AND d.classid IN ('pg_rewrite'::regclass, 'pg_proc'::regclass, 'pg_policy'::regclass)
   UNION
   SELECT child.oid, d.classid, d.objid, d.objsubid
     FROM pg_depend d
@@ -18,18 +22,28 @@ WITH child AS (
     JOIN child ON child.oid = coalesce(e.typrelid, t.typrelid)
    WHERE d.refclassid = 'pg_type'::regclass
      AND (d.classid = 'pg_proc'::regclass OR d.classid = 'pg_class'::regclass AND d.objsubid > 0)
+), referenced AS MATERIALIZED (
+  SELECT f.confrelid, f.conrelid, f.conname
+    FROM pg_constraint f
+    JOIN child ON child.oid = f.confrelid
+   WHERE f.contype = 'f' AND f.conrelid <> f.confrelid AND f.conparentid = 0
+), inherited AS MATERIALIZED (
+  SELECT i.inhparent, i.inhrelid
+    FROM pg_inherits i
+    JOIN child ON child.oid = i.inhparent
+), several AS MATERIALIZED (
+  SELECT DISTINCT i.inhrelid FROM pg_inherits i WHERE i.inhseqno > 1
 )
-SELECT d.refobjid AS child,
+SELECT u.child,
        0::oid AS parent,
        CASE v.relkind WHEN 'v' THEN format('view %I.%I', n.nspname, v.relname)
                       WHEN 'm' THEN format('materialized view %I.%I', n.nspname, v.relname)
                       ELSE format('rule %I of table %I.%I', r.rulename, n.nspname, v.relname) END AS dependent
-  FROM pg_depend d
-  JOIN child ON child.oid = d.refobjid
-  JOIN pg_rewrite r ON r.oid = d.objid
+  FROM used u
+  JOIN pg_rewrite r ON u.classid = 'pg_rewrite'::regclass AND r.oid = u.objid
   JOIN pg_class v ON v.oid = r.ev_class
   JOIN pg_namespace n ON n.oid = v.relnamespace
- WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND v.oid <> child.oid
+ WHERE v.oid <> u.child
 UNION
 SELECT u.child, 0, 'function ' || u.objid::regprocedure::text
   FROM used u
@@ -50,21 +64,19 @@ SELECT u.child, 0, format('column %I of %I.%I', a.attname, n.nspname, c.relname)
  WHERE c.oid <> u.child
 UNION
 SELECT f.confrelid, 0, format('foreign key %I of %I.%I', f.conname, n.nspname, c.relname)
-  FROM pg_constraint f
-  JOIN child ON child.oid = f.confrelid
+  FROM referenced f
   JOIN pg_class c ON c.oid = f.conrelid
   JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE f.contype = 'f' AND f.conrelid <> f.confrelid AND f.conparentid = 0
 UNION
 SELECT i.inhparent, 0, format('table %I.%I inherits from it', n.nspname, c.relname)
-  FROM pg_inherits i
-  JOIN child ON child.oid = i.inhparent
+  FROM inherited i
   JOIN pg_class c ON c.oid = i.inhrelid
   JOIN pg_namespace n ON n.oid = c.relnamespace
 UNION
 SELECT i.inhrelid, i.inhparent, format('table %I.%I is another parent of it', n.nspname, c.relname)
-  FROM pg_inherits i
-  JOIN child ON child.oid = i.inhrelid
+  FROM several s
+  JOIN child ON child.oid = s.inhrelid
+  JOIN pg_inherits i ON i.inhrelid = s.inhrelid
   JOIN pg_class c ON c.oid = i.inhparent
   JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE EXISTS (SELECT FROM pg_inherits o WHERE o.inhrelid = i.inhrelid AND o.inhparent <> i.inhparent)
