@@ -50,13 +50,31 @@ type planner struct {
 	// made are those that this plan creates.
 	known []Partition
 	made  []Branch
+	// reach is how far the known partitions up to each one reach, for [planner.from].
+	reach []Edge
+	// names are taken by partitions and others.
+	names map[Name]bool
+	// setStopped and tableStopped are what the problems so far stop.
+	setStopped   bool
+	tableStopped map[Name]bool
 	// handsOff says that the routing is somebody else's.
 	handsOff bool
 }
 
 func (p *planner) act(a Action) { p.plan.Actions = append(p.plan.Actions, a) }
 
-func (p *planner) problem(pr Problem) { p.plan.Problems = append(p.plan.Problems, pr) }
+func (p *planner) problem(pr Problem) {
+	p.plan.Problems = append(p.plan.Problems, pr)
+	switch pr.Stops {
+	case StopsSet:
+		p.setStopped = true
+	case StopsTable:
+		if p.tableStopped == nil {
+			p.tableStopped = map[Name]bool{}
+		}
+		p.tableStopped[pr.Table] = true
+	}
+}
 
 // served tells whether the set can be planned for at all, and says why not.
 func (p *planner) served() bool {
@@ -103,9 +121,11 @@ func (p *planner) inspect() {
 			Text: fmt.Sprintf("the owner %q may not create tables in schema %q", parent.Owner, p.set.Parent.Schema),
 			Hint: "GRANT CREATE ON SCHEMA to it"})
 	}
-	for _, c := range p.snap.Partitions {
+	p.known = make([]Partition, 0, len(p.snap.Partitions))
+	for i := range p.snap.Partitions {
+		c := &p.snap.Partitions[i]
 		if c.Known == BoundsUnknown {
-			p.problem(unreadable(c))
+			p.problem(unreadable(*c))
 			continue
 		}
 		if v := c.Violation; v != nil {
@@ -113,13 +133,14 @@ func (p *planner) inspect() {
 				Text: fmt.Sprintf("%d rows lie outside %s%s%s", v.Rows, c.Bounds, nullsText(v.Nulls), examplesText(v.Examples)),
 				Hint: "move or delete those rows; the table is not touched until then"})
 		}
-		p.known = append(p.known, c)
+		p.known = append(p.known, *c)
 	}
 	slices.SortStableFunc(p.known, func(a, b Partition) int {
 		return cmp.Or(a.Bounds.From.Compare(b.Bounds.From), a.Bounds.To.Compare(b.Bounds.To), strings.Compare(a.Name.String(), b.Name.String()))
 	})
 	for i := range p.known {
-		for _, next := range p.known[i+1:] {
+		for j := i + 1; j < len(p.known); j++ {
+			next := &p.known[j]
 			if next.Bounds.From.Compare(p.known[i].Bounds.To) >= 0 {
 				break
 			}
@@ -216,16 +237,15 @@ func (p *planner) firstKept() Period {
 
 func (p *planner) createOne(period Period, why string) {
 	bounds := period.Bounds()
-	for _, b := range p.made {
-		if b.Bounds.Overlaps(bounds) {
-			return
-		}
+	// The periods come in the order of time, so none before the last one reaches it.
+	if n := len(p.made); n > 0 && p.made[n-1].Bounds.Overlaps(bounds) {
+		return
 	}
 	if p.covered(bounds) {
 		return
 	}
-	for _, c := range p.known {
-		if c.Bounds.Overlaps(bounds) {
+	for i := p.from(bounds.From); i < len(p.known) && p.known[i].Bounds.From.Compare(bounds.To) < 0; i++ {
+		if c := &p.known[i]; c.Bounds.Overlaps(bounds) {
 			p.problem(Problem{Kind: ProblemOverlap, Table: c.Name, Stops: StopsSet,
 				Text: fmt.Sprintf("%s covers a part of the period %s (%s), which has no partition of its own", c.Bounds, bounds, why),
 				Hint: "rows of the rest of that period stay in the parent; make partitions that cover it by hand"})
@@ -243,39 +263,73 @@ func (p *planner) createOne(period Period, why string) {
 	p.act(Action{Kind: Create, Table: name, Bounds: bounds, Reason: why, Route: p.template()})
 }
 
+// from returns the place of the first known partition that may reach beyond an
+// edge: none before it does.
+func (p *planner) from(e Edge) int {
+	for i := len(p.reach); i < len(p.known); i++ {
+		to := p.known[i].Bounds.To
+		if i > 0 && p.reach[i-1].Compare(to) > 0 {
+			to = p.reach[i-1]
+		}
+		p.reach = append(p.reach, to)
+	}
+	i, _ := slices.BinarySearchFunc(p.reach, e, func(to, e Edge) int {
+		if to.Compare(e) <= 0 {
+			return -1
+		}
+		return 1
+	})
+	return i
+}
+
 // covered tells whether existing partitions together cover b, as two
 // half-months that somebody made cover a month.
 func (p *planner) covered(b Bounds) bool {
 	at := b.From
-	for _, c := range p.known {
-		if c.Bounds.From.Compare(at) <= 0 && c.Bounds.To.Compare(at) > 0 {
-			at = c.Bounds.To
+	for i := p.from(at); i < len(p.known) && p.known[i].Bounds.From.Compare(at) <= 0 && at.Compare(b.To) < 0; i++ {
+		if to := p.known[i].Bounds.To; to.Compare(at) > 0 {
+			at = to
 		}
 	}
 	return at.Compare(b.To) >= 0
 }
 
 func (p *planner) nameTaken(name Name) bool {
-	return slices.Contains(p.snap.Taken, name) ||
-		slices.ContainsFunc(p.snap.Partitions, func(c Partition) bool { return c.Name == name })
+	if p.names == nil {
+		p.names = make(map[Name]bool, len(p.snap.Partitions)+len(p.snap.Taken))
+		for i := range p.snap.Partitions {
+			p.names[p.snap.Partitions[i].Name] = true
+		}
+		for _, n := range p.snap.Taken {
+			p.names[n] = true
+		}
+	}
+	return p.names[name]
 }
 
 // repair plans what existing partitions lack. Those that leave in this pass are
 // left as they are, and so are those whose rows a person has to look at first.
 func (p *planner) repair(due []Action) {
 	leaves := p.leaving(due)
-	for _, c := range p.known {
-		if !leaves(c) {
+	for i := range p.known {
+		if c := &p.known[i]; !leaves(c) {
 			p.constrain(c)
 		}
 	}
 	var builds []Action
-	for _, c := range p.snap.Partitions {
+	var last []Property
+	var short, index []Change
+	for i := range p.snap.Partitions {
+		c := &p.snap.Partitions[i]
 		if leaves(c) || c.Foreign || c.Violation != nil && c.Known != BoundsUnknown {
 			continue
 		}
-		short, index := splitChanges(Diff(p.set, p.snap.Parent.Properties, c.Properties))
-		short = slices.DeleteFunc(short, func(ch Change) bool { return waitsForIndex(ch, c.Properties) })
+		// Most partitions have the same properties, and most often in the same place.
+		if i == 0 || !samePlace(last, c.Properties) {
+			last = c.Properties
+			short, index = splitChanges(Diff(p.set, p.snap.Parent.Properties, last))
+			short = slices.DeleteFunc(short, func(ch Change) bool { return waitsForIndex(ch, last) })
+		}
 		if len(short) > 0 {
 			p.act(Action{Kind: Align, Table: c.Name, OID: c.OID, Bounds: c.Bounds, Changes: short, Reason: "differs from its parent in " + kindsOf(short)})
 		}
@@ -297,6 +351,11 @@ func (p *planner) repair(due []Action) {
 	p.plan.Actions = append(p.plan.Actions, builds...)
 }
 
+// samePlace tells whether both are the same properties in memory.
+func samePlace(a, b []Property) bool {
+	return len(a) > 0 && len(a) == len(b) && &a[0] == &b[0]
+}
+
 func kindsOf(changes []Change) string {
 	var kinds []string
 	for _, c := range changes {
@@ -308,7 +367,7 @@ func kindsOf(changes []Change) string {
 }
 
 // constrain plans the CHECK by which PostgreSQL can exclude the partition.
-func (p *planner) constrain(c Partition) {
+func (p *planner) constrain(c *Partition) {
 	if c.Foreign || c.Violation != nil || c.Bounds.Equal(Everywhere) {
 		return
 	}

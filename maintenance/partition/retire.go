@@ -3,7 +3,6 @@ package partition
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 )
 
@@ -15,13 +14,14 @@ func (p *planner) due() []Action {
 		return nil
 	}
 	var due, removable []Action
-	for _, c := range p.known {
+	for i := range p.known {
+		c := &p.known[i]
 		if c.Bounds.To.Inf != 0 || c.Bounds.To.Time.After(cutoff) || c.Bounds.To.Time.After(p.current.From) {
 			continue
 		}
 		a := Action{Kind: Retire, Table: c.Name, OID: c.OID, Bounds: c.Bounds, Rows: c.Rows, Then: p.set.Retention.Then,
 			Reason: fmt.Sprintf("older than %s", p.set.Retention.Keep)}
-		if h := HeldBy(p.snap.Holds, c, p.snap.Server.Now, p.set.Location); h != nil {
+		if h := HeldBy(p.snap.Holds, *c, p.snap.Server.Now, p.set.Location); h != nil {
 			p.plan.Held = append(p.plan.Held, Held{Action: a, Hold: *h})
 			continue
 		}
@@ -55,28 +55,21 @@ func spanOf(due []Action) string {
 	return fmt.Sprintf("%s to %s", first.Bounds.From, last.Bounds.To)
 }
 
-// stopped tells why a removal must not happen, or returns nil.
-func (p *planner) stopped(a Action) *Problem {
-	for i, pr := range p.plan.Problems {
-		if pr.Stops == StopsSet || pr.Stops == StopsTable && pr.Table == a.Table {
-			return &p.plan.Problems[i]
-		}
-	}
-	return nil
-}
+// stopped tells whether a problem found so far says that a removal must not happen.
+func (p *planner) stopped(a Action) bool { return p.setStopped || p.tableStopped[a.Table] }
 
 // leaving returns a test for the partitions that this pass removes.
-func (p *planner) leaving(due []Action) func(Partition) bool {
+func (p *planner) leaving(due []Action) func(*Partition) bool {
 	goes := map[uint32]bool{}
 	for _, a := range due {
-		goes[a.OID] = p.stopped(a) == nil
+		goes[a.OID] = !p.stopped(a)
 	}
-	return func(c Partition) bool { return goes[c.OID] && c.Known == BoundsFromCheck && p.obstacle(c) == "" }
+	return func(c *Partition) bool { return goes[c.OID] && c.Known == BoundsFromCheck && p.obstacle(c) == "" }
 }
 
 // obstacle describes what keeps one partition from being removed, beyond the
 // set's problems.
-func (p *planner) obstacle(c Partition) string {
+func (p *planner) obstacle(c *Partition) string {
 	switch {
 	case p.set.Retention.Then == Detach && len(c.Dependents) > 0:
 		// A detached table keeps what depends on it, except further parents.
@@ -91,16 +84,20 @@ func (p *planner) obstacle(c Partition) string {
 
 // retire plans the removals, or withholds them and says so.
 func (p *planner) retire(due []Action) {
+	// Both are in the same order.
+	i := 0
 	for _, a := range due {
-		i := slices.IndexFunc(p.known, func(c Partition) bool { return c.OID == a.OID })
-		c := p.known[i]
+		for p.known[i].OID != a.OID {
+			i++
+		}
+		c := &p.known[i]
 		if why := p.obstacle(c); why != "" {
 			p.problem(Problem{Kind: ProblemDependents, Table: c.Name, Stops: StopsTable,
 				Text: fmt.Sprintf("it is due (%s), but %s", a.Reason, why),
 				Hint: "drop what depends on it, or set retention.then to detach"})
 		}
 		switch {
-		case p.stopped(a) != nil:
+		case p.stopped(a):
 			p.plan.Withheld = append(p.plan.Withheld, a)
 		case c.Known == BoundsFromCheck:
 			p.act(a)

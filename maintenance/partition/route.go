@@ -145,10 +145,10 @@ func (p *planner) route(due []Action) {
 
 // branches returns the partitions that get a branch of their own: the nearest
 // to the present, and none that leaves, since a branch needs its table.
-func (p *planner) branches(leaves func(Partition) bool) (near, rest []Branch) {
+func (p *planner) branches(leaves func(*Partition) bool) (near, rest []Branch) {
 	all := slices.Clone(p.made)
-	for _, c := range p.known {
-		if c.SameShape && !c.OwnTriggers && !c.Foreign && !leaves(c) && !c.Bounds.Empty() {
+	for i := range p.known {
+		if c := &p.known[i]; c.SameShape && !c.OwnTriggers && !c.Foreign && !leaves(c) && !c.Bounds.Empty() {
 			all = append(all, Branch{Bounds: c.Bounds, Table: c.Name})
 		}
 	}
@@ -193,6 +193,7 @@ func (p *planner) sweep() {
 		p.problem(Problem{Kind: ProblemStray, Table: p.set.Parent, Stops: StopsNone, Text: "it could not be looked for rows: " + why})
 	}
 	var sweeps []Action
+	into := map[Name]int{}
 	for _, s := range p.snap.Strays {
 		if s.Outside {
 			p.problem(Problem{Kind: ProblemStray, Table: p.set.Parent, Stops: StopsNone,
@@ -201,8 +202,9 @@ func (p *planner) sweep() {
 			continue
 		}
 		for _, home := range p.homes(s) {
-			i := slices.IndexFunc(sweeps, func(a Action) bool { return a.Table == home.Table })
-			if i < 0 {
+			i, ok := into[home.Table]
+			if !ok {
+				into[home.Table] = len(sweeps)
 				sweeps = append(sweeps, home)
 				continue
 			}
@@ -222,14 +224,20 @@ func (p *planner) sweep() {
 // period. How many rows each gets is only known where it is one partition.
 func (p *planner) homes(s Stray) []Action {
 	b := s.Period.Bounds()
-	for _, m := range p.made {
-		if m.Bounds.Covers(b) {
-			return []Action{{Kind: Sweep, Table: m.Table, Bounds: b, Rows: s.Rows}}
+	// What is made is in the order of time and does not overlap.
+	after, _ := slices.BinarySearchFunc(p.made, b.From, func(m Branch, from Edge) int {
+		if m.Bounds.From.Compare(from) <= 0 {
+			return -1
 		}
+		return 1
+	})
+	if after > 0 && p.made[after-1].Bounds.Covers(b) {
+		return []Action{{Kind: Sweep, Table: p.made[after-1].Table, Bounds: b, Rows: s.Rows}}
 	}
 	var parts []Action
 	at := b.From
-	for _, c := range p.known {
+	for i := p.from(at); i < len(p.known) && p.known[i].Bounds.From.Compare(at) <= 0 && at.Compare(b.To) < 0; i++ {
+		c := &p.known[i]
 		if c.Foreign {
 			continue
 		}
