@@ -195,29 +195,28 @@ func (r checkRange) saysMore(t *table, key string) bool {
 
 // classify tells what the set's functions are.
 func (o *observation) classify(routing *partition.Routing, set int, p *parent) {
-	var sources [3]string
-	var chosen [3]routine
-	route := ""
-	for k := range sources {
+	missing := routine{state: partition.FunctionMissing}
+	chosen := [3]routine{missing, missing, missing}
+	for k := range chosen {
 		for _, f := range o.routines[int64(3*set+k)] {
 			if (k == 0) != f.isTrigger {
 				continue // Another function of that name, with arguments.
 			}
 			// Of helpers with one name, the one counts that belongs to the trigger's.
-			state, fingerprint := classifyFunction(f.source)
-			if sources[k] == "" || state == partition.FunctionOurs && fingerprint == route {
-				sources[k], chosen[k] = f.source, f
+			if chosen[k].state == partition.FunctionMissing || f.state == partition.FunctionOurs && f.fingerprint == chosen[0].fingerprint {
+				chosen[k] = f
 			}
 		}
-		if k == 0 {
-			_, route = classifyFunction(sources[0])
-		}
 	}
-	routing.Function, routing.Fingerprint = classifyRouting(sources)
-	// The one that makes partitions acts for its owner, who has to be the parent's,
-	// and must look for nothing where whoever calls it could put something else.
+	routing.Function, routing.Fingerprint = chosen[0].state, chosen[0].fingerprint
+	// They are ours only together. The one that makes partitions acts for its owner,
+	// who has to be the parent's, and must look for nothing where whoever calls it
+	// could put something else.
+	together := !slices.ContainsFunc(chosen[1:], func(f routine) bool {
+		return f.state != partition.FunctionOurs || f.fingerprint != chosen[0].fingerprint
+	})
 	create := chosen[1]
-	if routing.Function == partition.FunctionOurs && (!create.definer || !create.searchPath || create.owner != p.owner) {
+	if routing.Function == partition.FunctionOurs && !(together && create.definer && create.searchPath && create.owner == p.owner) {
 		routing.Function, routing.Fingerprint = partition.FunctionAltered, ""
 	}
 }

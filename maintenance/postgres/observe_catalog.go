@@ -52,11 +52,26 @@ type indexKindInfo struct {
 
 // routine is a function that has the name of one of a set's three.
 type routine struct {
-	source             string
+	state partition.FunctionState
+	// fingerprint is that of the route which it was made from.
+	fingerprint        string
 	definer, isTrigger bool
 	owner              string
 	// searchPath tells whether it has one of its own.
 	searchPath bool
+}
+
+// addFunction notes a function. Of one that is ours and whole, the server has
+// sent the first line alone.
+func (o *observation) addFunction(r *row) {
+	place := r.int(0)
+	f := routine{definer: r.flag(3), owner: r.text(4), isTrigger: r.flag(5), searchPath: r.flag(6)}
+	if m := routeHeader.FindStringSubmatch(r.once(1)); m != nil && r.flag(2) {
+		f.state, f.fingerprint = partition.FunctionOurs, m[1]
+	} else {
+		f.state, f.fingerprint = classifyFunction(r.once(1))
+	}
+	o.routines[place] = append(o.routines[place], f)
 }
 
 // readCatalog is the second round trip: all that the catalogs have on the tables.
@@ -166,10 +181,7 @@ func (o *observation) addParentQueries(b *batch, all []uint32) {
 		}
 	}, oidArray(parents))
 	b.add("triggers", o.addTrigger, oidArray(all), oidArray(parents), textArray(triggers))
-	b.add("functions", func(r *row) {
-		place := r.int(0)
-		o.routines[place] = append(o.routines[place], routine{source: r.text(1), definer: r.flag(2), owner: r.text(3), isTrigger: r.flag(4), searchPath: r.flag(5)})
-	}, textArray(functionSchemas), textArray(functions))
+	b.add("functions", o.addFunction, textArray(functionSchemas), textArray(functions), textArg(routeHeader.String()))
 	b.add("taken", func(r *row) {
 		i := r.int(0)
 		o.snaps[i].Taken = append(o.snaps[i].Taken, partition.Name{Schema: o.sets[i].Parent.Schema, Local: r.text(1)})
