@@ -143,7 +143,10 @@ func (o *observation) readCatalog(ctx context.Context) error {
 	b.add("indexes", o.addIndex, oidArray(all))
 	b.add("dependents", func(r *row) {
 		t := o.tables[r.oid(0)]
-		t.dependents = append(t.dependents, dependent{parent: r.oid(1), text: r.text(2)})
+		d := dependent{parent: r.oid(1), text: r.text(2)}
+		if n := len(t.dependents); n == 0 || t.dependents[n-1] != d {
+			t.dependents = append(t.dependents, d)
+		}
 	}, oidArray(children))
 	o.addParentQueries(&b, all)
 	return o.run(ctx, &b)
@@ -152,12 +155,13 @@ func (o *observation) readCatalog(ctx context.Context) error {
 // addParentQueries queues what concerns only parents.
 func (o *observation) addParentQueries(b *batch, all []uint32) {
 	var parents, parentOrZero []uint32
-	var triggers, schemas, low, high, endings, patterns, functionSchemas, functions []string
+	var triggers, triggerSchemas, triggerFunctions, schemas, low, high, endings, patterns, functionSchemas, functions []string
 	for i, s := range o.sets {
 		oid := uint32(0)
 		if p := o.parents[i]; p != nil {
 			oid = p.oid
 			parents, triggers = append(parents, oid), append(triggers, s.Trigger)
+			triggerSchemas, triggerFunctions = append(triggerSchemas, s.Function.Schema), append(triggerFunctions, s.Function.Local)
 		}
 		pattern := s.Pattern.Regexp()
 		from, to := nameRange(pattern)
@@ -180,7 +184,7 @@ func (o *observation) addParentQueries(b *batch, all []uint32) {
 			p.seen.LastAnalyze, p.seen.Analyzed = r.time(1), r.flag(2)
 		}
 	}, oidArray(parents))
-	b.add("triggers", o.addTrigger, oidArray(all), oidArray(parents), textArray(triggers))
+	b.add("triggers", o.addTrigger, oidArray(all), oidArray(parents), textArray(triggers), textArray(triggerSchemas), textArray(triggerFunctions))
 	b.add("functions", o.addFunction, textArray(functionSchemas), textArray(functions), textArg(routeHeader.String()))
 	b.add("taken", func(r *row) {
 		i := r.int(0)

@@ -5,7 +5,8 @@
 -- $1: the partitions.
 --
 -- Few things depend on any table, so each kind is first narrowed to those that use
--- a partition, and named then.
+-- a partition, and named then. One that uses it twice comes twice: to find that
+-- here would take the server a table for as many as it guesses that there might be.
 WITH child AS MATERIALIZED (
   SELECT oid FROM unnest($1::oid[]) AS f (oid)
 ), used AS MATERIALIZED (
@@ -14,7 +15,7 @@ WITH child AS MATERIALIZED (
     JOIN child ON child.oid = d.refobjid
    WHERE d.refclassid = 'pg_class'::regclass
      AND d.classid IN ('pg_rewrite'::regclass, 'pg_proc'::regclass, 'pg_policy'::regclass)
-  UNION
+  UNION ALL
   SELECT child.oid, d.classid, d.objid, d.objsubid
     FROM pg_depend d
     JOIN pg_type t ON t.oid = d.refobjid
@@ -44,35 +45,35 @@ SELECT u.child,
   JOIN pg_class v ON v.oid = r.ev_class
   JOIN pg_namespace n ON n.oid = v.relnamespace
  WHERE v.oid <> u.child
-UNION
+UNION ALL
 SELECT u.child, 0, 'function ' || u.objid::regprocedure::text
   FROM used u
  WHERE u.classid = 'pg_proc'::regclass
-UNION
+UNION ALL
 SELECT u.child, 0, format('policy %I of table %I.%I', p.polname, n.nspname, c.relname)
   FROM used u
   JOIN pg_policy p ON u.classid = 'pg_policy'::regclass AND p.oid = u.objid
   JOIN pg_class c ON c.oid = p.polrelid
   JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.oid <> u.child
-UNION
+UNION ALL
 SELECT u.child, 0, format('column %I of %I.%I', a.attname, n.nspname, c.relname)
   FROM used u
   JOIN pg_attribute a ON u.classid = 'pg_class'::regclass AND a.attrelid = u.objid AND a.attnum = u.objsubid
   JOIN pg_class c ON c.oid = u.objid
   JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.oid <> u.child
-UNION
+UNION ALL
 SELECT f.confrelid, 0, format('foreign key %I of %I.%I', f.conname, n.nspname, c.relname)
   FROM referenced f
   JOIN pg_class c ON c.oid = f.conrelid
   JOIN pg_namespace n ON n.oid = c.relnamespace
-UNION
+UNION ALL
 SELECT i.inhparent, 0, format('table %I.%I inherits from it', n.nspname, c.relname)
   FROM inherited i
   JOIN pg_class c ON c.oid = i.inhrelid
   JOIN pg_namespace n ON n.oid = c.relnamespace
-UNION
+UNION ALL
 SELECT i.inhrelid, i.inhparent, format('table %I.%I is another parent of it', n.nspname, c.relname)
   FROM several s
   JOIN child ON child.oid = s.inhrelid
@@ -80,4 +81,4 @@ SELECT i.inhrelid, i.inhparent, format('table %I.%I is another parent of it', n.
   JOIN pg_class c ON c.oid = i.inhparent
   JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE EXISTS (SELECT FROM pg_inherits o WHERE o.inhrelid = i.inhrelid AND o.inhparent <> i.inhparent)
- ORDER BY 1, 3;
+ ORDER BY 1, 3, 2;
