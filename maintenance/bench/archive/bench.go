@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/partitiond/partitiond/maintenance/archive/parquetfile"
+	"github.com/partitiond/partitiond/maintenance/bench/measure"
 	"github.com/partitiond/partitiond/maintenance/pgtemp"
 )
 
@@ -28,7 +29,7 @@ type bench struct {
 
 	raw   int64 // how long the table is in COPY's binary format
 	parts []parquetfile.Part
-	ways  []*way
+	ways  []*measure.Way
 }
 
 // prepare starts the server and fills the table.
@@ -131,18 +132,18 @@ func (b *bench) close() (err error) {
 
 // choose returns the ways to measure, in order, but for those that are measured as
 // another's baseline.
-func (b *bench) choose(prefix string) (some []*way) {
+func (b *bench) choose(prefix string) (some []*measure.Way) {
 	for _, w := range b.ways {
-		if strings.HasPrefix(w.name, prefix) && !b.isBaseline(w) {
+		if strings.HasPrefix(w.Name, prefix) && !b.isBaseline(w) {
 			some = append(some, w)
 		}
 	}
 	return some
 }
 
-func (b *bench) isBaseline(w *way) bool {
+func (b *bench) isBaseline(w *measure.Way) bool {
 	for _, other := range b.ways {
-		if other.baseline == w {
+		if other.Baseline == w {
 			return true
 		}
 	}

@@ -75,13 +75,13 @@ func run(ctx context.Context, out, progress io.Writer, o options) (err error) {
 	}
 	for round := range o.rounds {
 		for _, w := range ways {
-			fmt.Fprintf(progress, "round %d of %d: %s\n", round+1, o.rounds, w.name)
-			if w.baseline != nil {
-				if err := w.baseline.measure(ctx, w); err != nil {
+			fmt.Fprintf(progress, "round %d of %d: %s\n", round+1, o.rounds, w.Name)
+			if w.Baseline != nil {
+				if err := w.Baseline.Measure(ctx, w); err != nil {
 					return err
 				}
 			}
-			if err := w.measure(ctx, nil); err != nil {
+			if err := w.Measure(ctx, nil); err != nil {
 				return err
 			}
 		}

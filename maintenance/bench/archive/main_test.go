@@ -26,14 +26,3 @@ func TestRun(t *testing.T) {
 	}
 	t.Logf("\n%s", out.String())
 }
-
-func TestMedian(t *testing.T) {
-	t.Parallel()
-	for want, runs := range map[float64][]usage{
-		0: nil, 3: {{seconds: 3}}, 2: {{seconds: 3}, {seconds: 1}}, 4: {{seconds: 9}, {seconds: 4}, {seconds: 1}},
-	} {
-		if got := median(runs, seconds); got != want {
-			t.Errorf("the median of %v is %g, want %g", runs, got, want)
-		}
-	}
-}

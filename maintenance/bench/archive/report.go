@@ -4,40 +4,42 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"runtime"
 	"slices"
 	"strings"
+
+	"github.com/partitiond/partitiond/maintenance/bench/measure"
 )
 
 // report writes the result.
-func (b *bench) report(_ context.Context, out io.Writer, ways []*way, o options) error {
+func (b *bench) report(_ context.Context, out io.Writer, ways []*measure.Way, o options) error {
 	var t strings.Builder
-	t.WriteString("| way | median s | rows/s | share | size MB | client CPU s | peak MiB |\n")
-	t.WriteString("| --- | --- | --- | --- | --- | --- | --- |\n")
+	var rows [][]string
 	most := 0.0
 	for _, w := range b.ways {
-		if len(w.runs) == 0 {
+		if len(w.Runs) == 0 {
 			continue
 		}
 		share := "1"
-		if w.baseline != nil {
-			share = fmt.Sprintf("%.2f", w.share())
-			if w.baseline != b.ways[0] {
+		if w.Baseline != nil {
+			share = fmt.Sprintf("%.2f", w.Share())
+			if w.Baseline != b.ways[0] {
 				share += " of COPY FROM"
 			}
 		}
-		u := w.runs[0]
-		memory := slices.MaxFunc(w.runs, func(a, b usage) int { return int(a.peak - b.peak) }).peak
-		if !u.apart {
+		u := w.Runs[0]
+		memory := slices.MaxFunc(w.Runs, func(a, b measure.Usage) int { return int(a.Peak - b.Peak) }).Peak
+		if !u.Apart {
 			most = max(most, memory)
 		}
-		s := median(w.runs, seconds)
-		fmt.Fprintf(&t, "| %s | %.2f | %.0f | %s | %s | %.2f | %s |\n", w.name, s, float64(b.rows)/s, share,
-			unlessZero(float64(u.size)/1e6), median(w.runs, func(u usage) float64 { return u.cpu }), unlessZero(memory))
+		s := measure.MedianOf(w.Runs, measure.Seconds)
+		rows = append(rows, []string{w.Name, fmt.Sprintf("%.2f", s), fmt.Sprintf("%.0f", float64(b.rows)/s), share,
+			unlessZero(float64(u.Size) / 1e6), fmt.Sprintf("%.2f", measure.MedianOf(w.Runs, func(u measure.Usage) float64 { return u.CPU })),
+			unlessZero(memory)})
 	}
-	fmt.Fprintf(&t, "\n%d rows, %.0f MB in COPY's binary format, %d rounds; %d CPUs for client and server, %s, %s/%s, PostgreSQL %s. "+
+	t.WriteString(measure.Markdown([]string{"way", "median s", "rows/s", "share", "size MB", "client CPU s", "peak MiB"}, rows))
+	fmt.Fprintf(&t, "\n%d rows, %.0f MB in COPY's binary format, %d rounds; %s, PostgreSQL %s. "+
 		"The peak resident memory of this process was %.0f MiB.\n",
-		b.rows, float64(b.raw)/1e6, o.rounds, runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH, b.server.Version(), most)
+		b.rows, float64(b.raw)/1e6, o.rounds, measure.Machine(), b.server.Version(), most)
 	t.WriteString(b.bound())
 	_, err := io.WriteString(out, t.String())
 	return err
@@ -46,11 +48,11 @@ func (b *bench) report(_ context.Context, out io.Writer, ways []*way, o options)
 // bound says where the time of an export goes.
 func (b *bench) bound() string {
 	limit, export := b.ways[0], b.ways[1]
-	if len(export.runs) == 0 {
+	if len(export.Runs) == 0 {
 		return ""
 	}
-	processor := func(u usage) float64 { return u.cpu }
-	base, all := median(limit.beside[export], processor), median(export.runs, processor)
+	processor := func(u measure.Usage) float64 { return u.CPU }
+	base, all := measure.MedianOf(limit.Beside[export], processor), measure.MedianOf(export.Runs, processor)
 	return fmt.Sprintf("The bound of a Parquet export is the client's CPU: %.2f s of it per export, where receiving the same rows takes %.2f; "+
 		"most of the rest is zstd. The server takes part of the same CPUs.\n", all, base)
 }

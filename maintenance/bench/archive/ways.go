@@ -11,38 +11,39 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/partitiond/partitiond/maintenance/archive/parquetfile"
+	"github.com/partitiond/partitiond/maintenance/bench/measure"
 	"github.com/partitiond/partitiond/maintenance/partition"
 )
 
 // define lists the ways.
 func (b *bench) define() {
-	limit := &way{name: "limit: COPY in binary, thrown away", run: b.copyAway}
-	copyFrom := &way{name: "COPY FROM of a file in binary", before: b.emptyTarget, run: b.copyFrom}
-	b.ways = []*way{
+	limit := &measure.Way{Name: "limit: COPY in binary, thrown away", Run: b.copyAway}
+	copyFrom := &measure.Way{Name: "COPY FROM of a file in binary", Before: b.emptyTarget, Run: b.copyFrom}
+	b.ways = []*measure.Way{
 		limit,
-		{name: "Parquet export", baseline: limit, run: b.export},
-		{name: "Parquet verification: parts read back", baseline: limit, before: b.need, run: b.readBack},
-		{name: "server: count and sum of hashes", baseline: limit, run: b.hash},
-		{name: "COPY in CSV, zstd at its default level", baseline: limit, run: b.csv},
-		{name: "pg_dump -Fc", baseline: limit, run: b.dump("-Fc")},
-		{name: "pg_dump -Fc -Z1", baseline: limit, run: b.dump("-Fc", "-Z1")},
+		{Name: "Parquet export", Baseline: limit, Run: b.export},
+		{Name: "Parquet verification: parts read back", Baseline: limit, Before: b.need, Run: b.readBack},
+		{Name: "server: count and sum of hashes", Baseline: limit, Run: b.hash},
+		{Name: "COPY in CSV, zstd at its default level", Baseline: limit, Run: b.csv},
+		{Name: "pg_dump -Fc", Baseline: limit, Run: b.dump("-Fc")},
+		{Name: "pg_dump -Fc -Z1", Baseline: limit, Run: b.dump("-Fc", "-Z1")},
 		copyFrom,
-		{name: "restore of Parquet", baseline: copyFrom, before: b.needAndEmpty, run: b.restore},
+		{Name: "restore of Parquet", Baseline: copyFrom, Before: b.needAndEmpty, Run: b.restore},
 	}
 }
 
-func (b *bench) copyAway(ctx context.Context) (usage, error) {
+func (b *bench) copyAway(ctx context.Context) (measure.Usage, error) {
 	tag, err := b.source.PgConn().CopyTo(ctx, io.Discard, b.plan.CopySQL(events))
 	if err == nil && tag.RowsAffected() != int64(b.rows) {
 		err = fmt.Errorf("%d rows came", tag.RowsAffected())
 	}
-	return usage{size: b.raw}, err
+	return measure.Usage{Size: b.raw}, err
 }
 
 func (b *bench) part(n int) string { return b.path(fmt.Sprintf("part-%05d.parquet", n)) }
 
 // export writes parts, with their digests.
-func (b *bench) export(ctx context.Context) (u usage, err error) {
+func (b *bench) export(ctx context.Context) (u measure.Usage, err error) {
 	b.parts = nil
 	var f *os.File
 	w, err := parquetfile.NewWriter(b.plan, parquetfile.Options{
@@ -50,7 +51,7 @@ func (b *bench) export(ctx context.Context) (u usage, err error) {
 		Next: func(n int) (_ io.Writer, err error) { f, err = os.Create(b.part(n)); return f, err },
 		Done: func(p parquetfile.Part) error {
 			b.parts = append(b.parts, p)
-			u.size += p.Bytes
+			u.Size += p.Bytes
 			return f.Close()
 		},
 	})
@@ -96,21 +97,21 @@ func (b *bench) eachPart(do func(f *os.File, p parquetfile.Part) (parquetfile.Di
 	return nil
 }
 
-func (b *bench) readBack(ctx context.Context) (usage, error) {
-	return usage{}, b.eachPart(func(f *os.File, p parquetfile.Part) (parquetfile.Digest, error) {
+func (b *bench) readBack(ctx context.Context) (measure.Usage, error) {
+	return measure.Usage{}, b.eachPart(func(f *os.File, p parquetfile.Part) (parquetfile.Digest, error) {
 		return parquetfile.Read(ctx, f, p.Bytes, b.plan, nil)
 	})
 }
 
-func (b *bench) hash(ctx context.Context) (usage, error) {
+func (b *bench) hash(ctx context.Context) (measure.Usage, error) {
 	var rows int64
 	var sum string
 	err := b.source.QueryRow(ctx, "SELECT count(*), sum(hash_record_extended("+hashable+", 0)::numeric)::text FROM ONLY public.events").Scan(&rows, &sum)
-	return usage{}, err
+	return measure.Usage{}, err
 }
 
 // csv is what an archive in CSV costs at the least, without a digest.
-func (b *bench) csv(ctx context.Context) (u usage, err error) {
+func (b *bench) csv(ctx context.Context) (u measure.Usage, err error) {
 	err = b.file("rows.csv.zst", func(w io.Writer) error {
 		z, err := zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderConcurrency(2))
 		if err != nil {
@@ -125,23 +126,23 @@ func (b *bench) csv(ctx context.Context) (u usage, err error) {
 			err = closing
 		}
 		return err
-	}, &u.size)
+	}, &u.Size)
 	return u, err
 }
 
-func (b *bench) dump(options ...string) func(context.Context) (usage, error) {
-	return func(ctx context.Context) (u usage, err error) {
+func (b *bench) dump(options ...string) func(context.Context) (measure.Usage, error) {
+	return func(ctx context.Context) (u measure.Usage, err error) {
 		args := append(options, "--table=public.events", "--file="+b.path("rows.dump"), "--dbname="+b.server.URL("postgres"))
 		cmd := exec.CommandContext(ctx, b.server.Binaries().Path("pg_dump"), args...)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return u, fmt.Errorf("%w\n%s", err, out)
 		}
-		u.child(cmd.ProcessState)
+		u.Child(cmd.ProcessState)
 		info, err := os.Stat(b.path("rows.dump"))
 		if err != nil {
 			return u, err
 		}
-		u.size = info.Size()
+		u.Size = info.Size()
 		return u, nil
 	}
 }
@@ -166,20 +167,20 @@ func (b *bench) needAndEmpty(ctx context.Context) error {
 	return b.emptyTarget(ctx)
 }
 
-func (b *bench) copyFrom(ctx context.Context) (usage, error) {
+func (b *bench) copyFrom(ctx context.Context) (measure.Usage, error) {
 	f, err := os.Open(b.path("rows.bin"))
 	if err != nil {
-		return usage{}, err
+		return measure.Usage{}, err
 	}
 	defer f.Close() // It was only read.
 	tag, err := b.target.PgConn().CopyFrom(ctx, f, "COPY restored FROM STDIN (FORMAT binary)")
 	if err == nil && tag.RowsAffected() != int64(b.rows) {
 		err = fmt.Errorf("%d rows were copied", tag.RowsAffected())
 	}
-	return usage{size: b.raw}, err
+	return measure.Usage{Size: b.raw}, err
 }
 
-func (b *bench) restore(ctx context.Context) (u usage, err error) {
+func (b *bench) restore(ctx context.Context) (u measure.Usage, err error) {
 	tx, err := b.target.Begin(ctx)
 	if err != nil {
 		return u, err
@@ -193,7 +194,7 @@ func (b *bench) restore(ctx context.Context) (u usage, err error) {
 		return u, err
 	}
 	if err := b.eachPart(func(f *os.File, p parquetfile.Part) (parquetfile.Digest, error) {
-		u.size += p.Bytes
+		u.Size += p.Bytes
 		return l.Load(ctx, f, p.Bytes)
 	}); err != nil {
 		return u, err

@@ -1,0 +1,130 @@
+// Package measure times what a benchmark compares, and says on which machine.
+package measure
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Way is something that is measured.
+type Way struct {
+	Name     string
+	Baseline *Way                        // that it is a share of, and takes turns with
+	Before   func(context.Context) error // is not measured
+	Run      func(context.Context) (Usage, error)
+
+	Runs []Usage
+	// Beside has, for each way that takes turns with this one, the runs next to it.
+	Beside map[*Way][]Usage
+}
+
+// Usage is what one run took.
+type Usage struct {
+	Seconds, CPU float64 // CPU is that of the client, in seconds
+	Size         int64   // of what is written or read, in bytes; 0 if nothing is
+	Peak         float64 // the client's resident memory in MiB, or 0 if not known
+	Apart        bool    // the client is a process of its own
+}
+
+// Child notes what another process took. Linux tells its memory in kilobytes.
+func (u *Usage) Child(s *os.ProcessState) {
+	u.Apart = true
+	u.CPU = s.UserTime().Seconds() + s.SystemTime().Seconds()
+	if r, ok := s.SysUsage().(*syscall.Rusage); ok && runtime.GOOS == "linux" {
+		u.Peak = float64(r.Maxrss) / 1024
+	}
+}
+
+// Measure runs the way once, if need be beside another.
+func (w *Way) Measure(ctx context.Context, beside *Way) error {
+	if w.Before != nil {
+		if err := w.Before(ctx); err != nil {
+			return fmt.Errorf("before %s: %w", w.Name, err)
+		}
+	}
+	// Each begins with little memory, and the peak is its own.
+	debug.FreeOSMemory()
+	resetPeak()
+	cpu, start := processorTime(), time.Now()
+	u, err := w.Run(ctx)
+	if err != nil {
+		return fmt.Errorf("%s: %w", w.Name, err)
+	}
+	u.Seconds = time.Since(start).Seconds()
+	if !u.Apart {
+		u.CPU, u.Peak = processorTime()-cpu, peak()
+	}
+	w.Runs = append(w.Runs, u)
+	if beside != nil {
+		if w.Beside == nil {
+			w.Beside = map[*Way][]Usage{}
+		}
+		w.Beside[beside] = append(w.Beside[beside], u)
+	}
+	return nil
+}
+
+// Share is the median of the runs beside this way, as part of the median of its
+// own.
+func (w *Way) Share() float64 {
+	return MedianOf(w.Baseline.Beside[w], Seconds) / MedianOf(w.Runs, Seconds)
+}
+
+// Seconds is the time that a run took.
+func Seconds(u Usage) float64 { return u.Seconds }
+
+// MedianOf is the median of what runs have, and 0 without any.
+func MedianOf(runs []Usage, of func(Usage) float64) float64 {
+	var all []float64
+	for _, u := range runs {
+		all = append(all, of(u))
+	}
+	return Median(all)
+}
+
+// Median is the middle one of the values, the mean of both if there are two, and 0
+// without any.
+func Median(values []float64) float64 {
+	all := slices.Sorted(slices.Values(values))
+	n := len(all)
+	if n == 0 {
+		return 0
+	}
+	return (all[(n-1)/2] + all[n/2]) / 2
+}
+
+// processorTime is that of this process so far, in seconds.
+func processorTime() float64 {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
+}
+
+// resetPeak lets the kernel begin anew with what peak tells (proc(5),
+// /proc/pid/clear_refs). Where it cannot, the peak is that of the whole process.
+func resetPeak() { _ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) }
+
+// peak is the greatest resident size of this process, in MiB; 0 where that is not
+// told.
+func peak() float64 {
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(text)) {
+		var kib float64
+		if n, _ := fmt.Sscanf(line, "VmHWM: %f kB", &kib); n == 1 {
+			return kib / 1024
+		}
+	}
+	return 0
+}
