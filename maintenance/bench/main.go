@@ -48,7 +48,9 @@ type env struct {
 
 // sections is the report, in order.
 func sections() []section {
-	return []section{}
+	return []section{
+		{name: "routing", title: "Routing rows", run: routing},
+	}
 }
 
 // settings are as in production, with three exceptions that the report tells of:

@@ -89,3 +89,12 @@ func Profile(dir string) (finish func() error, err error) {
 		return heap.Close()
 	}, nil
 }
+
+// Thousands writes a number without decimals, its digits in groups of three.
+func Thousands(v float64) string {
+	digits := fmt.Sprintf("%.0f", v)
+	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits
+}
