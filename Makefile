@@ -6,7 +6,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 # How long make fuzz tries each fuzz test.
 FUZZTIME ?= 20s
 
-.PHONY: help build demo test lint fuzz bench-archive clean
+.PHONY: help build demo test lint fuzz bench bench-archive clean
 
 help: ## say what each target does
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -30,6 +30,10 @@ lint: ## look for mistakes with go vet and staticcheck
 
 fuzz: ## run each fuzz test for FUZZTIME
 	GO='$(GO)' .ci/fuzz $(FUZZTIME)
+
+bench: ## compare with what there is: routing, reads, removals; BENCH='-only reads' for a part
+	@.ci/ensure-postgres
+	$(GO) run ./maintenance/bench $(BENCH)
 
 bench-archive: ## compare ways to archive and restore, on a throw-away PostgreSQL
 	@.ci/ensure-postgres

@@ -50,6 +50,8 @@ type env struct {
 func sections() []section {
 	return []section{
 		{name: "routing", title: "Routing rows", run: routing},
+		{name: "reads", title: "Reading through the parent", run: reads},
+		{name: "drop", title: "Dropping instead of deleting", run: dropping},
 	}
 }
 
