@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -126,7 +127,7 @@ func TestRouteCostsNoLookPerRow(t *testing.T) {
 			LEFT JOIN before AS b USING (funcname) WHERE s.calls > coalesce(b.calls, 0) ORDER BY 1`)
 	}
 	thousand := "INSERT INTO event_master (program_id, created_at) SELECT i, timestamp '2018-11-05' FROM generate_series(1, 1000) AS i"
-	want(t, "calls", calls(thousand), "event_insert_function 1000; event_insert_function_fits 2")
+	want(t, "calls", calls(thousand), "event_insert_function 1000; event_insert_function_fits 1")
 	want(t, "transaction ids", r.rows(t, "SELECT count(DISTINCT xmin::text) FROM event_2018_11"), "1")
 	want(t, "calls in the next transaction", calls(thousand), "event_insert_function 1000")
 	// Without a branch, a month is looked up once a transaction.
@@ -134,6 +135,34 @@ func TestRouteCostsNoLookPerRow(t *testing.T) {
 	want(t, "calls without a branch", calls(december), "event_insert_function 1000; event_insert_function_create 1")
 	want(t, "transaction ids without a branch", r.rows(t, "SELECT count(DISTINCT xmin::text) FROM event_2018_12"), "1")
 	want(t, "calls to find it again", calls(december), "event_insert_function 1000; event_insert_function_create 1")
+}
+
+// TestRouteHoldsWhatItWritesTo has transactions of one row, which take no note of
+// their lock where the branch is near, and of more: none can lose its table.
+func TestRouteHoldsWhatItWritesTo(t *testing.T) {
+	t.Parallel()
+	for _, near := range []bool{true, false} {
+		for rows := 1; rows <= 3; rows++ {
+			t.Run(fmt.Sprintf("near %v, %d rows", near, rows), func(t *testing.T) {
+				t.Parallel()
+				r := newRouted(t, eventParent, eventRoute())
+				r.branch(t, "2018-11-01", near)
+				r.install(t)
+				// The first id of 32 is written to the WAL, which takes a transaction id.
+				r.exec(t, "SELECT nextval(pg_get_serial_sequence('event_master', 'id'))")
+				r.exec(t, fmt.Sprintf("BEGIN; INSERT INTO event_master (program_id, created_at) SELECT 'a', '2018-11-05' FROM generate_series(1, %d)", rows))
+				want(t, "locks", r.rows(t, "SELECT mode FROM pg_locks WHERE relation = 'event_2018_11'::regclass AND pid = pg_backend_pid()"), "RowExclusiveLock")
+				note := "partitiond.held_" + shortDigest("public", "event_master", "public", "event_2018_11")
+				want(t, "note", r.rows(t, "SELECT coalesce(current_setting('"+note+"', true), '')"), map[bool]string{true: "", false: "held"}[near && rows == 1])
+				other := r.Conn(t)
+				want(t, "lock_timeout", code(t, other, "SET lock_timeout = '20ms'"), "")
+				want(t, "DROP TABLE", code(t, other, "DROP TABLE event_2018_11"), "55P03")
+				r.exec(t, "COMMIT")
+				want(t, "transaction ids", r.rows(t, "SELECT count(DISTINCT xmin::text) FROM event_2018_11"), "1")
+				want(t, "DROP TABLE after it", code(t, other, "DROP TABLE event_2018_11"), "")
+			})
+		}
+	}
 }
 
 func TestRouteFollowsColumnsInOneSession(t *testing.T) {
@@ -221,8 +250,8 @@ func TestRouteDetachedAndRenamedPartitions(t *testing.T) {
 	r.exec(t, "ALTER TABLE event_2018_11 INHERIT event_master")
 	r.exec(t, strings.Replace(insertNovember, "'a'", "'d'", 1))
 	want(t, "attached", r.rows(t, whereabouts), "event_2018_11 a; event_2018_11 b; event_master c; event_2018_11 d")
-	// What a subtransaction has locked is not locked once that is undone.
-	r.exec(t, "BEGIN; SAVEPOINT s; "+insertNovember+"; ROLLBACK TO s")
+	// What a subtransaction has locked is not locked once that is undone. The second row notes the lock.
+	r.exec(t, "BEGIN; SAVEPOINT s; "+insertNovember+"; "+insertNovember+"; ROLLBACK TO s")
 	if _, err := r.Conn(t).Exec(t.Context(), "DROP TABLE event_2018_11"); err != nil {
 		t.Fatal(err)
 	}
