@@ -74,7 +74,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.only, "only", "", "run only these `sections`, separated by commas: "+strings.Join(names(sections()), ", "))
 	flag.Float64Var(&o.scale, "scale", 1, "how much to do, as a `share` of the full size")
-	flag.IntVar(&o.rounds, "rounds", 5, "how often each way is measured; the median counts")
+	flag.IntVar(&o.rounds, "rounds", 3, "how often each way is measured; the median counts")
 	flag.StringVar(&o.out, "out", "", "write the report to this `file`, too")
 	flag.StringVar(&o.profile, "profile", "", "write a CPU and a heap profile of this program to this `directory`")
 	flag.Parse()

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -66,5 +67,21 @@ func TestReport(t *testing.T) {
 	o.only = "reads,nothing"
 	if err := run(t.Context(), io.Discard, io.Discard, o); err == nil || !strings.Contains(err.Error(), `"nothing"`) {
 		t.Errorf("an unknown section: %v", err)
+	}
+}
+
+// The first second has 1000 of 7000 transactions; of the other two each has 3000.
+func TestBenchRate(t *testing.T) {
+	t.Parallel()
+	const out = "progress: 1.0 s, 1000.0 tps, lat 0.9 ms stddev 0.1, 0 failed\nprogress: 2.0 s, 3000.0 tps, lat 0.3 ms\n" +
+		"number of transactions actually processed: 7000\ntps = 2333.333333 (without initial connection time)\n"
+	if got, err := benchRate(out); err != nil || math.Abs(got-3000) > 1 {
+		t.Errorf("%g, %v", got, err)
+	}
+	if got, err := benchRate(out[strings.Index(out, "number"):]); err != nil || math.Abs(got-2333) > 1 {
+		t.Errorf("without progress %g, %v", got, err)
+	}
+	if _, err := benchRate("pgbench: nothing"); err == nil {
+		t.Error("nothing is no rate")
 	}
 }
