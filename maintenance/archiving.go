@@ -82,7 +82,7 @@ func (m *Maintainer) export(ctx context.Context, conn *pgx.Conn, set partition.S
 		archived.Bytes += e.Bytes()
 		urls = append(urls, store.URL(e.Key))
 	}
-	archived.Location = strings.Join(urls, " ")
+	archived.Location, archived.URLs = strings.Join(urls, " "), urls
 	archived.StillEqual = func(ctx context.Context, tx pgx.Tx) error {
 		err := archive.StillEqual(ctx, tx, exports, a.Table, a.OID)
 		if errors.Is(err, archive.ErrChanged) {

@@ -29,6 +29,8 @@ type Maintainer struct {
 	Archiving Archiving
 	// Watchers are told what passes do, one after the other.
 	Watchers []Watcher
+	// History says what is written down in the database.
+	History History
 
 	// stores are those of the archives by their URL.
 	stores sync.Map
@@ -66,7 +68,16 @@ func (m *Maintainer) Plan(ctx context.Context, sets []partition.Set) ([]Planned,
 		return nil, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	return plan(ctx, conn, sets)
+	planned, err := plan(ctx, conn, sets)
+	if err == nil {
+		return planned, nil
+	}
+	if err = orLost(ctx, conn, err); !errors.Is(err, ErrConnect) && ctx.Err() == nil {
+		if pooled := m.pooled(ctx); pooled != nil {
+			err = pooled
+		}
+	}
+	return nil, err
 }
 
 func plan(ctx context.Context, conn *pgx.Conn, sets []partition.Set) ([]Planned, error) {
@@ -92,17 +103,13 @@ func plan(ctx context.Context, conn *pgx.Conn, sets []partition.Set) ([]Planned,
 func (m *Maintainer) Pass(ctx context.Context, stop <-chan struct{}, sets []partition.Set) (report Report, err error) {
 	report = Report{Began: time.Now()}
 	defer func() { m.passEnded(&report, err) }()
-	lockConn, err := m.connect(ctx)
+	lock, err := m.lock(ctx, sets)
 	if err != nil {
 		return report, err
 	}
-	lock, err := postgres.AcquirePassLock(ctx, lockConn, sets)
-	if err != nil {
-		return report, errors.Join(err, lockConn.Close(ctx))
-	}
 	defer func() {
-		if err := lock.Release(context.WithoutCancel(ctx)); err != nil {
-			m.Log.Warn("the pass lock's connection did not end well", "error", err)
+		if err := lock.ReleaseNoting(context.WithoutCancel(ctx), m.History.note(report)); err != nil {
+			m.Log.Warn("the end of the pass could not be written down, or its lock did not end well", "error", err)
 		}
 	}()
 	report.Sets = make([]SetReport, len(sets))
@@ -112,7 +119,7 @@ func (m *Maintainer) Pass(ctx context.Context, stop <-chan struct{}, sets []part
 		report.Sets[i] = SetReport{Set: s.Parent.String(), Actions: []ActionReport{}, Problems: []ProblemReport{}, Due: []string{}, Withheld: []string{}, Held: []string{}}
 		if !lock.Held(i) {
 			report.Sets[i].Status, report.Sets[i].Error = Skipped, "another instance is at work on it"
-			m.Log.Warn("skipped: another instance holds the lock", "set", s.Parent.String())
+			m.Log.Info("skipped: another instance holds the lock", "set", s.Parent.String())
 			continue
 		}
 		ours, slots = append(ours, s), append(slots, &report.Sets[i])
@@ -159,6 +166,7 @@ func (m *Maintainer) passSet(ctx context.Context, stop <-chan struct{}, lock *po
 		log.Warn("stopped before the set was finished")
 	case err != nil:
 		r.Error = err.Error()
+		r.lost = ctx.Err() == nil && (errors.Is(err, ErrConnect) || errors.Is(err, postgres.ErrLockLost))
 		log.Error("the set could not be finished", "error", err)
 	}
 }
@@ -195,15 +203,21 @@ func (m *Maintainer) rounds(ctx context.Context, stop <-chan struct{}, lock *pos
 			r.Actions = append(r.Actions, action)
 			m.acted(p.Set, a, action)
 			logAction(log, a, out, err)
+			if errors.Is(err, postgres.ErrLockLost) {
+				return err
+			}
 			routed = routed && (a.Kind != partition.RouteRows || err == nil)
 			if session.Conn().IsClosed() {
 				// An export that fails takes its connection with it; the other
-				// actions are none the worse for that.
+				// actions are none the worse for that, unless the server went too.
 				next, err := m.session(ctx, stop, lock)
 				if err != nil {
 					return err
 				}
 				session = next
+				if err := session.StillAlone(ctx, p.Set); err != nil {
+					return err
+				}
 			}
 		}
 		if !fresh {
@@ -211,7 +225,7 @@ func (m *Maintainer) rounds(ctx context.Context, stop <-chan struct{}, lock *pos
 		}
 		again, err := plan(ctx, session.Conn(), []partition.Set{p.Set})
 		if err != nil {
-			return err
+			return orLost(ctx, session.Conn(), err)
 		}
 		if *p = again[0]; p.Err != nil {
 			return p.Err
@@ -230,8 +244,9 @@ func (m *Maintainer) session(ctx context.Context, stop <-chan struct{}, lock *po
 	}
 	session, err := postgres.NewSession(ctx, conn, lock, m.export, stop)
 	if err != nil {
-		return nil, errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
+		return nil, errors.Join(orLost(ctx, conn, err), conn.Close(context.WithoutCancel(ctx)))
 	}
+	session.Agent = m.History.Agent
 	return session, nil
 }
 
@@ -275,6 +290,9 @@ func logAction(log *slog.Logger, a partition.Action, out postgres.Outcome, err e
 		return
 	case err != nil:
 		log.Error(a.Verb(), append(args, "error", err)...)
+		return
+	case out.Unrecorded:
+		log.Warn(a.Verb(), append(args, "history", "not written: there is no table partitiond.history, and the role may not make it; partitiond history says who may")...)
 		return
 	}
 	log.Info(a.Verb(), args...)

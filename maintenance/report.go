@@ -49,6 +49,9 @@ type SetReport struct {
 	Withheld []string `json:"withheld"`
 	// Held are removals that would be due but for a hold; nothing is wrong with them.
 	Held []string `json:"held"`
+
+	// lost tells that the connection or the lock was lost on the way.
+	lost bool
 }
 
 // ActionReport is what became of one action.
@@ -61,8 +64,10 @@ type ActionReport struct {
 	Skipped bool   `json:"skipped,omitempty"`
 	// Held tells that nothing was done because a hold was added after the pass had
 	// looked, as Error says: no failure.
-	Held    bool    `json:"held,omitempty"`
-	Seconds float64 `json:"seconds"`
+	Held bool `json:"held,omitempty"`
+	// Unrecorded tells that the removal is not in the history, since there is none.
+	Unrecorded bool    `json:"unrecorded,omitempty"`
+	Seconds    float64 `json:"seconds"`
 	// WaitedSeconds is the part of Seconds spent on locks that were not to be had and on pauses between tries.
 	WaitedSeconds float64         `json:"waited_seconds"`
 	Retries       int             `json:"retries"`
@@ -105,7 +110,7 @@ func reportAction(a partition.Action, out postgres.Outcome, err error) ActionRep
 	r := ActionReport{
 		Action: a.Verb(), Table: a.Table.String(), Reason: a.Reason,
 		Seconds: out.Took.Seconds(), WaitedSeconds: out.Waited.Seconds(), Retries: out.Retries,
-		Rows: out.Rows, Bytes: out.Bytes, Archive: out.Archive,
+		Rows: out.Rows, Bytes: out.Bytes, Archive: out.Archive, Unrecorded: out.Unrecorded,
 	}
 	for _, b := range out.Blockers {
 		r.Blockers = append(r.Blockers, BlockerReport(b))

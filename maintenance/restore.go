@@ -144,13 +144,9 @@ func (m *Maintainer) restoreInto(ctx context.Context, r RestoreRequest, store ar
 }
 
 func (m *Maintainer) restorePartition(ctx context.Context, r RestoreRequest, store archive.Store, done *Restoration) error {
-	lockConn, err := m.connect(ctx)
+	lock, err := m.lock(ctx, []partition.Set{r.Set})
 	if err != nil {
 		return err
-	}
-	lock, err := postgres.AcquirePassLock(ctx, lockConn, []partition.Set{r.Set})
-	if err != nil {
-		return errors.Join(err, lockConn.Close(context.WithoutCancel(ctx)))
 	}
 	defer func() {
 		if err := lock.Release(context.WithoutCancel(ctx)); err != nil {
@@ -175,7 +171,7 @@ func (m *Maintainer) restorePartition(ctx context.Context, r RestoreRequest, sto
 		keys[i] = e.Key
 	}
 	out, hold, err := session.Restore(ctx, postgres.Restoration{
-		Set: r.Set, Snapshot: snap, Action: action, Again: again, Sources: keys,
+		Set: r.Set, Snapshot: snap, Action: action, Again: again, Sources: keys, URLs: done.From, Rows: done.Rows,
 		Load: func(ctx context.Context, tx pgx.Tx, table partition.Name) error { return r.load(ctx, tx, store, table) },
 		Hold: partition.Hold{
 			Bounds: action.Bounds, Until: r.HoldUntil, Kind: partition.HoldRestore,

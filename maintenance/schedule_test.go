@@ -25,7 +25,7 @@ func TestSchedulerRunsOnePassAtATime(t *testing.T) {
 	busy := make(chan struct{}, 1)
 	ran := make(chan string)
 	job := func(name string) maintenance.Job {
-		return maintenance.Job{Schedule: every(time.Millisecond), Pass: func(_ context.Context, stop <-chan struct{}) {
+		return maintenance.Job{Schedule: every(time.Millisecond), Pass: func(_ context.Context, stop <-chan struct{}) maintenance.Pass {
 			select {
 			case busy <- struct{}{}:
 			default:
@@ -36,6 +36,7 @@ func TestSchedulerRunsOnePassAtATime(t *testing.T) {
 			case <-stop:
 			}
 			<-busy
+			return nil
 		}}
 	}
 	s.Set([]maintenance.Job{job("a"), job("b")})
@@ -52,13 +53,14 @@ func TestSchedulerStop(t *testing.T) {
 	t.Parallel()
 	began, ended := make(chan struct{}), make(chan struct{})
 	s := newScheduler(t)
-	s.Start(func(ctx context.Context, stop <-chan struct{}) {
+	s.Start(func(ctx context.Context, stop <-chan struct{}) maintenance.Pass {
 		close(began)
 		<-stop
 		if ctx.Err() != nil {
 			t.Error("the pass was broken off before its bound")
 		}
 		close(ended)
+		return nil
 	})
 	<-began
 	if !s.Stop(time.Minute) {
@@ -68,9 +70,10 @@ func TestSchedulerStop(t *testing.T) {
 
 	began = make(chan struct{})
 	s = newScheduler(t)
-	s.Start(func(ctx context.Context, _ <-chan struct{}) {
+	s.Start(func(ctx context.Context, _ <-chan struct{}) maintenance.Pass {
 		close(began)
 		<-ctx.Done()
+		return nil
 	})
 	<-began
 	if s.Stop(time.Millisecond) {
@@ -85,5 +88,56 @@ func TestSchedulerStopsForGood(t *testing.T) {
 	if !s.Stop(time.Minute) {
 		t.Error("stopping nothing took too long")
 	}
-	s.Start(func(context.Context, <-chan struct{}) { t.Error("a pass began after Stop") })
+	s.Start(func(context.Context, <-chan struct{}) maintenance.Pass {
+		t.Error("a pass began after Stop")
+		return nil
+	})
+}
+
+// What could not be done is tried again until it can, and other passes run meanwhile.
+func TestSchedulerTriesAgain(t *testing.T) {
+	t.Parallel()
+	s := newScheduler(t)
+	done, between := make(chan int), make(chan struct{})
+	var tried int
+	var pass maintenance.Pass
+	pass = func(context.Context, <-chan struct{}) maintenance.Pass {
+		if tried++; tried == 1 {
+			s.Start(func(context.Context, <-chan struct{}) maintenance.Pass { close(between); return nil })
+			return pass
+		}
+		<-between
+		done <- tried
+		return nil
+	}
+	s.Start(pass)
+	if n := <-done; n != 2 {
+		t.Errorf("it was tried %d times", n)
+	}
+	if !s.Stop(time.Minute) {
+		t.Error("stopping took too long")
+	}
+}
+
+// What an old configuration would try again, the new one does in its own way, at once.
+func TestSchedulerReplacesWhatIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	s := newScheduler(t)
+	began, replaced, ran := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	s.Start(func(context.Context, <-chan struct{}) maintenance.Pass {
+		close(began)
+		<-replaced
+		return func(context.Context, <-chan struct{}) maintenance.Pass {
+			t.Error("the old configuration was tried again")
+			return nil
+		}
+	})
+	<-began
+	never := every(1000 * time.Hour)
+	s.Set([]maintenance.Job{{Schedule: never, Pass: func(context.Context, <-chan struct{}) maintenance.Pass { close(ran); return nil }}})
+	close(replaced)
+	<-ran
+	if !s.Stop(time.Minute) {
+		t.Error("stopping took too long")
+	}
 }

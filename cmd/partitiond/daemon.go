@@ -9,7 +9,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/robfig/cron/v3"
 
 	"github.com/partitiond/partitiond/maintenance"
@@ -108,43 +107,33 @@ func (o *options) jobs(c *config.Config, sets []partition.Set, m *maintenance.Ma
 }
 
 // pass returns what the scheduler runs: a pass, or the printing of its plan.
-// While there is no connection it goes on trying, since the server may be
-// starting too, and the next time by the schedule may be a month away.
+// Without a connection all of it is to be tried again soon, since the server may be
+// starting too, or another one taking over; where another instance is at work,
+// what that one may leave behind.
 func (o *options) pass(m *maintenance.Maintainer, sets []partition.Set, log *slog.Logger) maintenance.Pass {
-	return func(ctx context.Context, stop <-chan struct{}) {
+	return func(ctx context.Context, stop <-chan struct{}) maintenance.Pass {
 		if o.dryRun {
 			planned, err := m.Plan(ctx, sets)
 			if err != nil {
 				log.Error("the plan could not be made", "error", err)
-				return
+				return nil
 			}
 			_ = o.printPlans(planned) // The exit code is for --run-now.
-			return
+			return nil
 		}
-		b := backoff.NewExponentialBackOff()
-		b.InitialInterval, b.MaxInterval = time.Second, time.Minute
-		waiting, cancel := context.WithCancel(ctx)
-		defer cancel()
-		go func() {
-			select {
-			case <-stop:
-				cancel()
-			case <-waiting.Done():
-			}
-		}()
-		report, err := backoff.Retry(waiting, func() (maintenance.Report, error) {
-			report, err := m.Pass(ctx, stop, sets)
-			if err != nil && !errors.Is(err, maintenance.ErrConnect) {
-				err = backoff.Permanent(err)
-			}
-			return report, err
-		}, backoff.WithBackOff(b), backoff.WithMaxElapsedTime(time.Hour), backoff.WithNotify(func(err error, wait time.Duration) {
-			log.Warn("no pass yet", "error", err, "again_in", wait.Round(time.Second))
-		}))
-		if err != nil {
+		report, err := m.Pass(ctx, stop, sets)
+		switch {
+		case errors.Is(err, maintenance.ErrConnect):
+			log.Warn("no pass yet", "error", err)
+			return o.pass(m, sets, log)
+		case err != nil:
 			log.Error("the pass failed", "error", err)
-			return
+			return nil
 		}
 		log.Info("the pass ended", "status", string(report.Status()), "sets", len(report.Sets), "took", time.Duration(report.Seconds*float64(time.Second)).Round(time.Millisecond))
+		if again := report.Again(sets); len(again) > 0 {
+			return o.pass(m, again, log)
+		}
+		return nil
 	}
 }

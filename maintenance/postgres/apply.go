@@ -22,8 +22,11 @@ type Outcome struct {
 	// Rows and Bytes are what was moved or archived, where the action does that.
 	Rows, Bytes int64
 	// Archive is where a retired partition is now.
-	Archive  string
-	Blockers []Blocker
+	Archive string
+	// Unrecorded tells that a partition was removed without a row in the history,
+	// since there is none, and the role may not make it.
+	Unrecorded bool
+	Blockers   []Blocker
 
 	tables  []uint32
 	lastTag pgconn.CommandTag

@@ -35,7 +35,7 @@ func TestRemovalLooksAgain(t *testing.T) {
 		{"it is no longer the parent's", sqlChange("ALTER TABLE event_2018_11 NO INHERIT event_master"), ErrChangedMeanwhile, "100"},
 		{"the pass lock is gone", func(a *applied, _ *partition.Snapshot, _ *partition.Action) {
 			a.exec(fmt.Sprintf("SELECT pg_terminate_backend(%d, 10000)", a.lock.pid))
-		}, errLockLost, "100"},
+		}, ErrLockLost, "100"},
 		{"the clock went back", func(_ *applied, snap *partition.Snapshot, _ *partition.Action) {
 			snap.Server.Now = snap.Server.Now.Add(time.Hour)
 		}, ErrChangedMeanwhile, "100"},

@@ -44,8 +44,8 @@ var errHoldsBusy = errors.New("a session is making the table of holds")
 // does not exist; sql/tables.sql takes it to make the table.
 const holdsLock = "hashtextextended('partitiond.hold', 0)"
 
-// InstallTables makes the daemon's own tables, of holds and of what was restored,
-// where they are missing. Without the privilege to do so the error is
+// InstallTables makes the daemon's own tables, of holds, of what was restored and of
+// what happened, where one of the first two is missing. Without the privilege to do so the error is
 // [ErrHoldsMissing], and a transaction goes on.
 func InstallTables(ctx context.Context, q Querier) error {
 	for _, name := range []string{"hold", "restored"} {
@@ -63,13 +63,13 @@ func makeTables(ctx context.Context, q Querier) error {
 	err := q.QueryRow(ctx, `SELECT coalesce((SELECT pg_catalog.has_schema_privilege(oid, 'CREATE') FROM pg_catalog.pg_namespace WHERE nspname = 'partitiond'),
 		pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE'))`).Scan(&may)
 	if err != nil {
-		return fmt.Errorf("look for the right to make the tables hold and restored: %w", err)
+		return fmt.Errorf("look for the right to make the tables in partitiond: %w", err)
 	}
 	if !may {
 		return ErrHoldsMissing
 	}
 	if _, err := q.Exec(ctx, sql.Text("tables.sql")); err != nil {
-		return fmt.Errorf("make the tables hold and restored: %w", err)
+		return fmt.Errorf("make the tables in partitiond: %w", err)
 	}
 	return nil
 }
@@ -85,13 +85,18 @@ func grantTables(role string) string {
 BEGIN
   IF (SELECT pg_catalog.bool_and(c.relowner = n.nspowner AND pg_catalog.pg_get_userbyid(c.relowner) = current_user)
       FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-      WHERE n.nspname = 'partitiond' AND c.relname IN ('hold', 'restored')) THEN
+      WHERE n.nspname = 'partitiond' AND c.relname IN ('hold', 'restored', 'history', 'pass')) THEN
     ALTER SCHEMA partitiond OWNER TO %[1]s;
     ALTER TABLE partitiond.hold OWNER TO %[1]s;
     ALTER TABLE partitiond.restored OWNER TO %[1]s;
+    ALTER TABLE partitiond.history OWNER TO %[1]s;
+    ALTER TABLE partitiond.pass OWNER TO %[1]s;
+    ALTER FUNCTION partitiond.note_hold() OWNER TO %[1]s;
   ELSE
     GRANT USAGE ON SCHEMA partitiond TO %[1]s;
     GRANT SELECT, INSERT, DELETE ON TABLE partitiond.hold, partitiond.restored TO %[1]s;
+    GRANT SELECT, INSERT ON TABLE partitiond.history TO %[1]s;
+    GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE partitiond.pass TO %[1]s;
   END IF;
 END `, quoteIdent(role)))
 }
@@ -231,11 +236,28 @@ func (s *Session) held(ctx context.Context, q Querier, set partition.Set, a part
 // tried for: whoever has it may wait for the partition. It acts as the session's
 // own role, for the parent's owner may have nothing to do with the holds.
 func (s *Session) recheckHolds(ctx context.Context, tx pgx.Tx, set partition.Set, a partition.Action, role string) error {
-	if role != "" {
-		if _, err := tx.Exec(ctx, "SET LOCAL ROLE NONE"); err != nil {
-			return fmt.Errorf("act as oneself: %w", err)
-		}
+	return asSession(ctx, tx, role, func() error { return s.recheckHoldsAsSession(ctx, tx, set, a) })
+}
+
+// asSession runs f as the session's own role, in a transaction that acts as another
+// one unless that is empty.
+func asSession(ctx context.Context, tx pgx.Tx, role string, f func() error) error {
+	if role == "" {
+		return f()
 	}
+	if _, err := tx.Exec(ctx, "SET LOCAL ROLE NONE"); err != nil {
+		return fmt.Errorf("act as oneself: %w", err)
+	}
+	if err := f(); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, "SET LOCAL ROLE "+quoteIdent(role)); err != nil {
+		return fmt.Errorf("act as the owner again: %w", err)
+	}
+	return nil
+}
+
+func (s *Session) recheckHoldsAsSession(ctx context.Context, tx pgx.Tx, set partition.Set, a partition.Action) error {
 	var free bool
 	if err := tx.QueryRow(ctx, "SELECT pg_try_advisory_xact_lock_shared("+holdsLock+")").Scan(&free); err != nil {
 		return fmt.Errorf("keep the table of holds from being made: %w", err)
@@ -253,11 +275,6 @@ func (s *Session) recheckHolds(ctx context.Context, tx pgx.Tx, set partition.Set
 		}
 		if err := s.held(ctx, tx, set, a); err != nil {
 			return err
-		}
-	}
-	if role != "" {
-		if _, err := tx.Exec(ctx, "SET LOCAL ROLE "+quoteIdent(role)); err != nil {
-			return fmt.Errorf("act as the owner again: %w", err)
 		}
 	}
 	return nil

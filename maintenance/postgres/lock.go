@@ -25,6 +25,8 @@ type PassLock struct {
 	conn *pgx.Conn
 	pid  int32
 	held []bool
+	// passes tells that there is a table for [PassLock.ReleaseNoting].
+	passes bool
 }
 
 // AcquirePassLock tries to lock every set, in one round trip, on a connection
@@ -46,6 +48,9 @@ func AcquirePassLock(ctx context.Context, conn *pgx.Conn, sets []partition.Set) 
 		_, err := pgx.ForEachRow(rows, []any{&n, &ok}, func() error { l.held[n-1] = ok; return nil })
 		return err
 	})
+	batch.Queue("SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'partitiond' AND c.relname = 'pass')").
+		QueryRow(func(row pgx.Row) error { return row.Scan(&l.passes) })
+	batch.Queue(noticeDeath(true))
 	// In the extended protocol a query keeps its snapshot until the next statement
 	// takes its portal's place (PostgreSQL documentation, 55.2.3 Extended Query).
 	// With one, every CREATE INDEX CONCURRENTLY would wait for this transaction.
@@ -56,23 +61,46 @@ func AcquirePassLock(ctx context.Context, conn *pgx.Conn, sets []partition.Set) 
 	return l, nil
 }
 
+// noticeDeath is SQL that lets the server notice within half a minute that the
+// machine at the other end is gone without a word, and so let go of its locks
+// (PostgreSQL documentation, 20.3.2 TCP Settings); by default that takes two hours.
+// It means nothing on a Unix socket. While a statement runs only the last setting
+// looks, and some systems do not have it.
+func noticeDeath(local bool) string {
+	return fmt.Sprintf(`DO $$ BEGIN
+		PERFORM pg_catalog.set_config(name, setting, %[1]t) FROM (VALUES ('tcp_keepalives_idle', '15'), ('tcp_keepalives_interval', '5'),
+			('tcp_keepalives_count', '3'), ('tcp_user_timeout', '30s')) AS s (name, setting);
+		BEGIN
+			PERFORM pg_catalog.set_config('client_connection_check_interval', '10s', %[1]t);
+		EXCEPTION WHEN OTHERS THEN NULL;
+		END;
+	END $$`, local)
+}
+
 // Held tells whether the i-th set was free and is ours now.
 func (l *PassLock) Held(i int) bool { return l.held[i] }
 
 // Release ends the transaction and closes the connection.
-func (l *PassLock) Release(ctx context.Context) error {
+func (l *PassLock) Release(ctx context.Context) error { return l.ReleaseNoting(ctx, nil) }
+
+// ReleaseNoting does what Release does, and in between writes a pass down, on the
+// same connection: an idle pass asks the server one thing more.
+func (l *PassLock) ReleaseNoting(ctx context.Context, n *PassNote) error {
 	_, err := l.conn.Exec(ctx, "ROLLBACK")
+	if err == nil && n != nil {
+		err = n.write(ctx, l.conn, l.passes)
+	}
 	return errors.Join(err, l.conn.Close(ctx))
 }
 
-// errLockLost says that the pass is no longer alone.
-var errLockLost = errors.New("the pass lock was lost: its connection is gone")
+// ErrLockLost says that the pass is no longer alone.
+var ErrLockLost = errors.New("the pass lock was lost: its connection is gone")
 
-// stillHeld asks the server, in the transaction that is about to remove
+// stillHeld asks the server, as in the transaction that is about to remove
 // something, whether the pass lock's session still holds it.
-func (l *PassLock) stillHeld(ctx context.Context, tx pgx.Tx, set partition.Set) error {
+func (l *PassLock) stillHeld(ctx context.Context, q Querier, set partition.Set) error {
 	var held bool
-	err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_locks
+	err := q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_locks
 		WHERE locktype = 'advisory' AND granted AND pid = $1
 		  AND classid::bigint = $2::bigint AND objid = hashtext($3)::oid)`,
 		l.pid, int64(passLockClass), set.Parent.String()).Scan(&held)
@@ -80,7 +108,7 @@ func (l *PassLock) stillHeld(ctx context.Context, tx pgx.Tx, set partition.Set) 
 	case err != nil:
 		return fmt.Errorf("look for the pass lock: %w", err)
 	case !held:
-		return errLockLost
+		return ErrLockLost
 	}
 	return nil
 }

@@ -28,6 +28,9 @@ type Restoration struct {
 	Again func(ctx context.Context) (partition.Snapshot, partition.Action, error)
 	// Sources are the keys of the manifests that the rows come from.
 	Sources []string
+	// URLs are those of the manifests, and Rows how many rows they have, for the history.
+	URLs []string
+	Rows int64
 	// Hold keeps the partition from being removed again; its OID is filled in.
 	Hold partition.Hold
 }
@@ -60,6 +63,9 @@ func (s *Session) restore(ctx context.Context, r Restoration, out *Outcome) (hol
 		return 0, err
 	}
 	if err := s.retry(ctx, r.Set, out, func() error { return ensureNotes(ctx, s.conn) }); err != nil {
+		return 0, err
+	}
+	if err := s.ensureHistory(ctx, r.Set, out); err != nil {
 		return 0, err
 	}
 	role := r.Snapshot.Parent.Owner
@@ -120,22 +126,22 @@ func (s *Session) restoreInTx(ctx context.Context, tx pgx.Tx, r Restoration, rol
 }
 
 // holdRestored holds the partition back and notes where it is from, as the session's own role.
-func (s *Session) holdRestored(ctx context.Context, tx pgx.Tx, r Restoration, role string, oid uint32) (int64, error) {
-	if err := execAll(ctx, tx, "SET LOCAL ROLE NONE"); err != nil {
-		return 0, err
-	}
+func (s *Session) holdRestored(ctx context.Context, tx pgx.Tx, r Restoration, role string, oid uint32) (hold int64, err error) {
 	r.Hold.OID = oid
-	hold, err := AddHold(ctx, tx, r.Set.Parent, r.Hold)
+	err = asSession(ctx, tx, role, func() error {
+		if hold, err = AddHold(ctx, tx, r.Set.Parent, r.Hold); err != nil {
+			return fmt.Errorf("hold the partition back: %w", err)
+		}
+		if err := noteRestored(ctx, tx, r.Set.Parent, r.Action.Table, oid, r.Sources); err != nil || !s.recorded {
+			return err
+		}
+		return s.note(ctx, tx, Event{Kind: Restored, Parent: r.Set.Parent, Partition: r.Action.Table, OID: oid, Bounds: r.Action.Bounds, Rows: r.Rows, Exact: true, Bytes: -1,
+			Archives: r.URLs, ArchiveBytes: -1, Hold: hold, Until: r.Hold.Until, Reason: "restored from the archive", ActedAs: r.Snapshot.Parent.Owner, Agent: s.Agent})
+	})
 	if err != nil {
-		return 0, fmt.Errorf("hold the partition back: %w", err)
-	}
-	if err := noteRestored(ctx, tx, r.Set.Parent, r.Action.Table, oid, r.Sources); err != nil {
 		return 0, err
 	}
-	if role == "" {
-		return hold, nil
-	}
-	return hold, execAll(ctx, tx, "SET LOCAL ROLE "+quoteIdent(role))
+	return hold, nil
 }
 
 // errPartitionsCame says that the plan is older than the set's partitions.

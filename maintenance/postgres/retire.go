@@ -34,6 +34,9 @@ const maxExports = 3
 // retire removes one partition. Everything that makes it safe is looked at
 // again in the transaction that removes, under the lock that keeps it true.
 func (s *Session) retire(ctx context.Context, set partition.Set, snap partition.Snapshot, a partition.Action, out *Outcome) error {
+	if err := s.ensureHistory(ctx, set, out); err != nil {
+		return fmt.Errorf("%s: %w", a.Then, err)
+	}
 	for export := 1; ; export++ {
 		err := s.retireOnce(ctx, set, snap, a, out)
 		if err == nil || export == maxExports || !errors.Is(err, ErrRowsChanged) {
@@ -110,20 +113,29 @@ func (s *Session) retireInTx(ctx context.Context, tx pgx.Tx, set partition.Set, 
 	if err := s.recheckHolds(ctx, tx, set, a, step.Role); err != nil {
 		return err
 	}
+	gone, err := s.aboutToGo(ctx, tx, set, snap, a, archived)
+	if err != nil {
+		return err
+	}
 	if a.Then == partition.Detach && set.Retention.Schema != "" && set.Retention.Schema != a.Table.Schema {
 		moved, err := makeRoom(ctx, tx, set.Retention.Schema, a, exec)
 		if err != nil {
 			return err
 		}
 		removal = Render(set, snap, moved)[0].Statements[2:]
-		out.Archive = partition.Name{Schema: set.Retention.Schema, Local: moved.Table.Local}.String()
+		gone.Moved = partition.Name{Schema: set.Retention.Schema, Local: moved.Table.Local}
+		out.Archive = gone.Moved.String()
 	}
 	for _, st := range removal {
 		if err := exec(st.SQL); err != nil {
 			return err
 		}
 	}
-	return nil
+	if !s.recorded {
+		out.Unrecorded = true
+		return nil
+	}
+	return asSession(ctx, tx, step.Role, func() error { return s.note(ctx, tx, gone) })
 }
 
 // lockForRemoval locks a partition against everybody, when it holds what was

@@ -22,6 +22,10 @@ type Session struct {
 	export Export
 	// stop asks for an end at the next point between two transactions.
 	stop <-chan struct{}
+	// Agent is who acts, for the history.
+	Agent Agent
+	// recorded tells that there is a history, as far as the session has looked.
+	recorded bool
 }
 
 // Export writes a partition to a store, reads it back and compares. It answers
@@ -33,7 +37,9 @@ type Export func(ctx context.Context, conn *pgx.Conn, set partition.Set, snap pa
 type Archived struct {
 	// Location is where, for people and logs.
 	Location string
-	Rows     int64
+	// URLs are those of the manifests.
+	URLs []string
+	Rows int64
 	// Bytes is the size in the store.
 	Bytes int64
 	// StillEqual fails if the table no longer holds what was archived, with
@@ -48,11 +54,17 @@ func NewSession(ctx context.Context, conn *pgx.Conn, lock *PassLock, export Expo
 	// An empty search path makes every name mean one thing. Row security off
 	// turns a policy that would hide rows from an archive into an error.
 	_, err := conn.Exec(ctx, `SET search_path = pg_catalog; SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD';
-		SET IntervalStyle = 'postgres'; SET row_security = off; SET client_min_messages = warning`)
+		SET IntervalStyle = 'postgres'; SET row_security = off; SET client_min_messages = warning; `+noticeDeath(false))
 	if err != nil {
 		return nil, fmt.Errorf("prepare the session: %w", err)
 	}
 	return s, nil
+}
+
+// StillAlone fails with [ErrLockLost] if the pass lock is not held on the server
+// that the session is connected to.
+func (s *Session) StillAlone(ctx context.Context, set partition.Set) error {
+	return s.lock.stillHeld(ctx, s.conn, set)
 }
 
 // Conn returns the session's connection, for looking again between actions.
