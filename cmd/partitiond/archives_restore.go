@@ -132,12 +132,13 @@ func calendar(m archive.Manifest) *time.Location {
 }
 
 // periodLabel names the bounds shortly, in a way that [means] reads.
-func periodLabel(m archive.Manifest) string {
-	b := m.Bounds.Partition()
+func periodLabel(m archive.Manifest) string { return labelOf(m.Bounds.Partition(), calendar(m)) }
+
+// labelOf names bounds by the calendar of a time zone.
+func labelOf(b partition.Bounds, loc *time.Location) string {
 	if !b.Finite() {
 		return b.String()
 	}
-	loc := calendar(m)
 	from := b.From.Time.In(loc)
 	for _, p := range []struct {
 		unit   partition.Unit
@@ -173,17 +174,21 @@ func formatBeginning(from time.Time, layout string) string {
 // means tells whether a text names the archive: by its beginning, to whatever
 // precision, by its label, or by its table.
 func means(m archive.Manifest, text string) bool {
-	table := partition.Name(m.Source.Table)
-	if text == table.Local || text == table.String() || text == periodLabel(m) {
+	return meansPartition(partition.Name(m.Source.Table), m.Bounds.Partition(), calendar(m), text)
+}
+
+// meansPartition tells the same of any table with its bounds.
+func meansPartition(table partition.Name, b partition.Bounds, loc *time.Location, text string) bool {
+	if text == table.Local || text == table.String() || text == labelOf(b, loc) {
 		return true
 	}
 	if name, err := partition.ParseName(text); err == nil && name == table {
 		return true
 	}
-	if m.Bounds.From.Inf != 0 {
+	if b.From.Inf != 0 {
 		return false
 	}
-	from := m.Bounds.From.Time.In(calendar(m))
+	from := b.From.Time.In(loc)
 	text = strings.Replace(text, " ", "T", 1)
 	for _, layout := range []string{"2006", "Q", "2006-01", "W", "2006-01-02", "2006-01-02T15", "2006-01-02T15:04", "2006-01-02T15:04:05"} {
 		if formatBeginning(from, layout) == text {

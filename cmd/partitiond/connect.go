@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -12,6 +13,7 @@ import (
 	"github.com/partitiond/partitiond/maintenance"
 	"github.com/partitiond/partitiond/maintenance/archive"
 	"github.com/partitiond/partitiond/maintenance/config"
+	"github.com/partitiond/partitiond/maintenance/postgres"
 )
 
 // newMaintainer wires a configuration to the server it names.
@@ -19,7 +21,9 @@ func newMaintainer(c *config.Config, log *slog.Logger) (*maintenance.Maintainer,
 	if _, err := c.Database.ConnConfig(); err != nil {
 		return nil, exitError{exitUsage, err}
 	}
+	host, _ := os.Hostname() // Without a name the history has none.
 	return &maintenance.Maintainer{
+		History: maintenance.History{Agent: postgres.Agent{Host: host, Version: version()}, Passes: c.History.Passes, Events: c.History.Events},
 		// The settings are read anew each time, so that a changed password file is noticed.
 		Connect: func(ctx context.Context) (*pgx.Conn, error) {
 			cc, err := c.Database.ConnConfig()

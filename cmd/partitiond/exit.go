@@ -12,7 +12,7 @@ const (
 	exitFailed  = 1 // nothing of what was due could be done
 	exitUsage   = 2 // bad arguments or a bad configuration; nothing ran
 	exitPartly  = 3 // some actions failed, or something needs a person
-	exitConnect = 4 // no connection to PostgreSQL
+	exitConnect = 4 // no connection to PostgreSQL, or none that will do
 	exitBusy    = 5 // another instance holds the lock of a set
 	exitFound   = 6 // check found something
 	exitStopped = 7 // stopped by a signal before it was done
@@ -23,7 +23,8 @@ const exitHelp = `Exit codes:
   1  failed: nothing of what was due could be done
   2  bad arguments or a bad configuration; nothing ran
   3  partly: some actions failed, or a problem needs a person
-  4  could not connect to PostgreSQL
+  4  could not connect to PostgreSQL, or only to a standby or through a pooler that
+     shares sessions
   5  another instance holds the lock of a set, which was skipped
   6  check found something
   7  stopped by a signal before it was done`

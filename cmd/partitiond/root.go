@@ -60,7 +60,7 @@ SIGHUP makes it read its file again.
 	o.setFlag(root)
 	o.jsonFlag(root)
 	flags.Float64Var(&o.maxShare, "max-share", 0, "with --run-now: the share of a set that may be removed at once, instead of retention.max_share")
-	root.AddCommand(o.newCheck(), o.newInit(), o.newHold(), o.newDemo(), newVersion(stdout), o.newArchives())
+	root.AddCommand(o.newCheck(), o.newInit(), o.newHold(), o.newHistory(), o.newDemo(), newVersion(stdout), o.newArchives())
 	return root
 }
 

@@ -109,6 +109,9 @@ func printReport(w io.Writer, r maintenance.Report) {
 			if a.Error != "" && !a.Held {
 				fmt.Fprintf(w, "  failed: %s %s: %s\n", a.Action, a.Table, a.Error)
 			}
+			if a.Unrecorded {
+				fmt.Fprintf(w, "  not in the history, for there is none: %s %s (see partitiond history)\n", a.Action, a.Table)
+			}
 		}
 		printProblems(w, s.Problems)
 		for _, d := range s.Withheld {

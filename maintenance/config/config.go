@@ -31,6 +31,7 @@ type Config struct {
 	Schedule Schedule
 	Log      Log
 	Archive  Archive
+	History  History
 	// Sets are in the order of the file; there is at least one.
 	Sets []Set
 }

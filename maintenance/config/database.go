@@ -1,6 +1,7 @@
 package config
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -102,16 +103,26 @@ func (d Database) ConnConfig() (*pgx.ConnConfig, error) {
 	}
 	if d.timeoutGiven || c.ConnectTimeout == 0 {
 		c.ConnectTimeout = d.ConnectTimeout
-		c.DialFunc = (&net.Dialer{Timeout: d.ConnectTimeout}).DialContext
 	}
+	// A server whose machine is gone without a word is noticed within half a minute.
+	c.DialFunc = (&net.Dialer{Timeout: c.ConnectTimeout,
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}}).DialContext
 	if c.RuntimeParams["application_name"] == "" {
 		c.RuntimeParams["application_name"] = applicationName
 	}
 	// Without a check "any" is meant: by default, or because somebody said so.
 	if c.ValidateConnect == nil && severalHosts(c) && !saysSessionAttrs(text) {
-		c.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+		c.ValidateConnect = acceptsWrites
 	}
 	return c, nil
+}
+
+// acceptsWrites refuses a standby, and says what it is.
+func acceptsWrites(ctx context.Context, conn *pgconn.PgConn) error {
+	if err := pgconn.ValidateConnectTargetSessionAttrsReadWrite(ctx, conn); err != nil {
+		return fmt.Errorf("it is left alone, as a standby or another server that accepts no writes: %w", err)
+	}
+	return nil
 }
 
 func (d Database) urlError(want string) *Error {

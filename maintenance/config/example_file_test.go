@@ -70,7 +70,9 @@ func TestExampleShowsEveryKey(t *testing.T) {
 	note(defaultLine.ReplaceAllString(text, "$1"))
 	for _, block := range regexp.MustCompile(`(?m)(^#     \S.*\n)+`).FindAllString(text, -1) {
 		block = blockLine.ReplaceAllString(block, "$1")
-		if !strings.HasPrefix(block, "[") {
+		if strings.HasPrefix(block, "events") {
+			block = "[history]\n" + block
+		} else if !strings.HasPrefix(block, "[") {
 			block = "[database]\n" + block // The password file's.
 		}
 		var any map[string]any
@@ -91,8 +93,8 @@ func TestExampleBlocksAreValid(t *testing.T) {
 	t.Parallel()
 	text := readExample(t)
 	blocks := regexp.MustCompile(`(?m)(^#     \S.*\n)+`).FindAllString(text, -1)
-	if len(blocks) != 3 {
-		t.Errorf("%d blocks, want the shortest file, the password file and a second set", len(blocks))
+	if len(blocks) != 4 {
+		t.Errorf("%d blocks, want the shortest file, the password file, how long events are kept and a second set", len(blocks))
 	}
 	for _, block := range blocks {
 		block = blockLine.ReplaceAllString(block, "$1")
@@ -103,6 +105,10 @@ func TestExampleBlocksAreValid(t *testing.T) {
 			}
 		case strings.HasPrefix(block, "[database]"):
 			mustParse(t, block)
+		case strings.HasPrefix(block, "events"):
+			if c := mustParse(t, strings.Replace(text, "\n[history]\n", "\n[history]\n"+block, 1)); c.History.Events.IsZero() {
+				t.Error("events are kept for ever")
+			}
 		default:
 			mustParse(t, strings.Replace(text, "\n[database]\n", "\n[database]\n"+block, 1))
 		}

@@ -20,6 +20,7 @@ type (
 		Log      logKeys      `toml:"log"`
 		Limits   limitKeys    `toml:"limits"`
 		Archive  archiveKeys  `toml:"archive"`
+		History  historyKeys  `toml:"history"`
 		Sets     []setKeys    `toml:"set"`
 	}
 
@@ -56,6 +57,11 @@ type (
 		PartMegabytes      *int    `toml:"part_megabytes"`
 		MegabytesPerSecond *int    `toml:"megabytes_per_second"`
 		S3                 s3Keys  `toml:"s3"`
+	}
+
+	historyKeys struct {
+		Passes *interval `toml:"passes"`
+		Events *interval `toml:"events"`
 	}
 
 	s3Keys struct {
@@ -131,6 +137,8 @@ var (
 	defaultInterval = partition.Interval{N: 1, Unit: partition.Month}
 	defaultPast     = partition.Interval{N: 30, Unit: partition.Year}
 	defaultFuture   = partition.Interval{N: 1, Unit: partition.Year}
+
+	defaultHistoryPasses = partition.Interval{N: 90, Unit: partition.Day}
 
 	// defaultLimits have no statement_timeout: what waits is bounded by the
 	// other two, and an index that cannot be built within a bound would be
