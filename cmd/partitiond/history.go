@@ -89,7 +89,7 @@ func (h *historyOptions) run(ctx context.Context, args []string) error {
 		return err
 	}
 	// What happened is told even of a set that cannot be looked at any more.
-	var failed postgres.SetErrors
+	failed := make(postgres.SetErrors, len(v.sets))
 	if v.snaps, err = postgres.Observe(ctx, conn, v.sets); err != nil && !errors.As(err, &failed) {
 		return exitError{exitFailed, fmt.Errorf("observe: %w", err)}
 	}

@@ -68,6 +68,7 @@ key = "created_at"
 		},
 		Log:     Log{Level: slog.LevelInfo, Format: FormatAuto},
 		Archive: Archive{Format: "parquet", PartBytes: 256 << 20},
+		History: History{Passes: partition.Interval{N: 90, Unit: partition.Day}},
 		Sets: []Set{{
 			Set: partition.Set{
 				Parent: partition.Name{Schema: "public", Local: "events_master"}, Key: "created_at",
@@ -122,6 +123,9 @@ megabytes_per_second = 20
 endpoint = "http://127.0.0.1:7070/"
 region = "eu-north-1"
 path_style = true
+[history]
+passes = "3 weeks"
+events = "10 years"
 [[set]]
 parent = 'app."Metrics"'
 key = '"At"'
@@ -160,6 +164,7 @@ limits = { retries = 0, statement_timeout = "0s" }
 			Format: "csv", PartBytes: 3 << 20, BytesPerSecond: 20 << 20,
 			S3: S3{Endpoint: "http://127.0.0.1:7070/", Region: "eu-north-1", PathStyle: true},
 		},
+		History: History{Passes: partition.Interval{N: 3, Unit: partition.Week}, Events: partition.Interval{N: 10, Unit: partition.Year}},
 		Sets: []Set{{
 			Set: partition.Set{
 				Parent: partition.Name{Schema: "app", Local: "Metrics"}, Key: "At",
