@@ -63,6 +63,14 @@ func TestKillMinus9(t *testing.T) {
 		slices.Sort(ids)
 		return ids
 	}
+	// The history has each row that is gone, and no other.
+	recorded := func() {
+		t.Helper()
+		const query = `SELECT coalesce(sum(rows), 0) + (SELECT count(*) FROM events) || ' ' || count(*) FILTER (WHERE partition_oid IN (SELECT oid FROM pg_class)) FROM partitiond.history`
+		if got, want := strings.TrimSpace(rows(t, s.conn, query)), fmt.Sprintf("%d 0", written); got != want {
+			t.Fatalf("rows in the history and the set, and removals of tables that are there: %s, want %s", got, want)
+		}
+	}
 	finish := func() {
 		t.Helper()
 		report, err := s.m.Pass(t.Context(), nil, s.sets)
@@ -73,6 +81,7 @@ func TestKillMinus9(t *testing.T) {
 		if ids := where(); len(ids) != written || len(slices.Compact(ids)) != written {
 			t.Fatalf("%d rows were written, %d are there, %d different", written, len(ids), len(slices.Compact(ids)))
 		}
+		recorded()
 	}
 	work(0)
 	events := s.doom(t, "TestDoomedPass", set, 0)
@@ -84,6 +93,7 @@ func TestKillMinus9(t *testing.T) {
 		if ids := slices.Compact(where()); len(ids) != written {
 			t.Fatalf("killed at event %d of about %d: %d of %d rows are there", at, events, len(ids), written)
 		}
+		recorded()
 		finish()
 	}
 	t.Logf("killed at %d points of a pass with %d", killPoints, events)

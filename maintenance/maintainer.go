@@ -166,7 +166,7 @@ func (m *Maintainer) passSet(ctx context.Context, stop <-chan struct{}, lock *po
 		log.Warn("stopped before the set was finished")
 	case err != nil:
 		r.Error = err.Error()
-		r.lost = ctx.Err() == nil && (errors.Is(err, ErrConnect) || errors.Is(err, postgres.ErrLockLost))
+		r.lost = r.lost || ctx.Err() == nil && (errors.Is(err, ErrConnect) || errors.Is(err, postgres.ErrLockLost))
 		log.Error("the set could not be finished", "error", err)
 	}
 }
@@ -203,9 +203,8 @@ func (m *Maintainer) rounds(ctx context.Context, stop <-chan struct{}, lock *pos
 			r.Actions = append(r.Actions, action)
 			m.acted(p.Set, a, action)
 			logAction(log, a, out, err)
-			if errors.Is(err, postgres.ErrLockLost) {
-				return err
-			}
+			// Nothing is removed any more, and the rest does no harm.
+			r.lost = r.lost || errors.Is(err, postgres.ErrLockLost)
 			routed = routed && (a.Kind != partition.RouteRows || err == nil)
 			if session.Conn().IsClosed() {
 				// An export that fails takes its connection with it; the other
@@ -292,7 +291,7 @@ func logAction(log *slog.Logger, a partition.Action, out postgres.Outcome, err e
 		log.Error(a.Verb(), append(args, "error", err)...)
 		return
 	case out.Unrecorded:
-		log.Warn(a.Verb(), append(args, "history", "not written: there is no table partitiond.history, and the role may not make it; partitiond history says who may")...)
+		log.Warn(a.Verb(), append(args, "history", "missing")...)
 		return
 	}
 	log.Info(a.Verb(), args...)

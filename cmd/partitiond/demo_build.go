@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/partitiond/partitiond/maintenance/postgres"
 	"github.com/partitiond/partitiond/sql"
 )
 
@@ -47,6 +48,9 @@ func (d *demo) load(ctx context.Context) error {
 	d.show.heading("18 months of chat, through the trigger that production has today")
 	if err := d.exec(ctx, sql.Text("demo_roles.sql")+"SET ROLE chat_owner;"+sql.Text("seed.sql")+"RESET ROLE;"); err != nil {
 		return fmt.Errorf("install the schema: %w", err)
+	}
+	if err := d.exec(ctx, postgres.TablesSQL("partitiond")); err != nil {
+		return fmt.Errorf("make the daemon's tables: %w", err)
 	}
 	if err := d.conn.QueryRow(ctx, "SELECT now()").Scan(&d.now); err != nil {
 		return fmt.Errorf("read the clock: %w", err)

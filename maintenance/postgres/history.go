@@ -82,7 +82,7 @@ var ErrHistoryMissing = errors.New("there is no table partitiond.history")
 // ensureHistory makes the history where it is missing, in a transaction of its
 // own, and remembers that it is there. Whether the role may write to it the
 // removal itself shows. Without the right to make it removals go on.
-func (s *Session) ensureHistory(ctx context.Context, set partition.Set, out *Outcome) error {
+func (s *Session) ensureHistory(ctx context.Context, set partition.Set, snap partition.Snapshot, out *Outcome) error {
 	if s.recorded {
 		return nil
 	}
@@ -92,13 +92,30 @@ func (s *Session) ensureHistory(ctx context.Context, set partition.Set, out *Out
 		}
 		exists, err := tableExists(ctx, s.conn, "history")
 		if err == nil && !exists {
-			if err = makeTables(ctx, s.conn); errors.Is(err, ErrHoldsMissing) {
-				return nil
-			}
+			exists, err = makeHistory(ctx, s.conn, snap.Parent.Owner)
 		}
-		s.recorded = err == nil
+		s.recorded = err == nil && exists
 		return err
 	})
+}
+
+// makeHistory makes the tables, if the role may, and tells whether they are there
+// then. A superuser does so only where he owns the set: he makes one pass by hand,
+// and afterwards the daemon's role could not read the holds.
+func makeHistory(ctx context.Context, conn *pgx.Conn, owner string) (made bool, err error) {
+	var usual bool
+	if err := conn.QueryRow(ctx, "SELECT NOT rolsuper OR rolname = $1 FROM pg_catalog.pg_roles WHERE rolname = session_user", owner).Scan(&usual); err != nil {
+		return false, fmt.Errorf("look at the session's role: %w", err)
+	}
+	if !usual {
+		return false, nil
+	}
+	if err := makeTables(ctx, conn); errors.Is(err, ErrHoldsMissing) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	return true, nil
 }
 
 // aboutToGo describes a partition that is locked and about to be removed.

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -31,7 +30,7 @@ type PassNote struct {
 }
 
 // write writes the note down where there is a table for it. It makes one for a
-// pass that has done something, if the role may.
+// pass that has done something, if the role may; see [makeHistory].
 func (n *PassNote) write(ctx context.Context, conn *pgx.Conn, there bool) error {
 	if !there && n.Report == nil {
 		return nil
@@ -40,17 +39,20 @@ func (n *PassNote) write(ctx context.Context, conn *pgx.Conn, there bool) error 
 		// A removal may have made it meanwhile.
 		exists, err := tableExists(ctx, conn, "pass")
 		if err == nil && !exists {
-			err = makeTables(ctx, conn)
+			exists, err = makeHistory(ctx, conn, "")
 		}
-		if errors.Is(err, ErrHoldsMissing) {
-			return nil
-		} else if err != nil {
+		if err != nil || !exists {
 			return err
 		}
 	}
 	idle := ""
 	if n.Report == nil {
 		idle = n.Agent.Host + " " + strings.Join(n.Sets, " ")
+	}
+	var report *string
+	if n.Report != nil {
+		text := string(n.Report)
+		report = &text
 	}
 	// The server's clock counts: with the daemon's, a wrong one would make the history forget.
 	_, err := conn.Exec(ctx, `WITH t AS (SELECT pg_catalog.clock_timestamp() AS ended),
@@ -59,7 +61,8 @@ func (n *PassNote) write(ctx context.Context, conn *pgx.Conn, there bool) error 
 		SELECT nullif($1, ''), ended - $2::float8 * interval '1 second', ended, $3, $4, $5::jsonb, $6, $8 FROM t
 		ON CONFLICT (idle) DO UPDATE SET passes = p.passes + 1, began_at = excluded.began_at, ended_at = excluded.ended_at, status = excluded.status,
 			role = excluded.role, application = excluded.application, client_address = excluded.client_address, version = excluded.version`,
-		idle, n.Took.Seconds(), n.Status, n.Sets, n.Report, n.Agent.Host, serverInterval(n.KeepPasses), n.Agent.Version)
+		pgx.QueryExecModeExec, // To prepare it first would be one more round trip.
+		idle, n.Took.Seconds(), n.Status, n.Sets, report, n.Agent.Host, serverInterval(n.KeepPasses), n.Agent.Version)
 	if err == nil && n.Report != nil && !n.KeepEvents.IsZero() {
 		_, err = conn.Exec(ctx, "DELETE FROM partitiond.history WHERE at < pg_catalog.now() - $1::interval", serverInterval(n.KeepEvents))
 	}

@@ -65,7 +65,7 @@ func (s *Session) restore(ctx context.Context, r Restoration, out *Outcome) (hol
 	if err := s.retry(ctx, r.Set, out, func() error { return ensureNotes(ctx, s.conn) }); err != nil {
 		return 0, err
 	}
-	if err := s.ensureHistory(ctx, r.Set, out); err != nil {
+	if err := s.ensureHistory(ctx, r.Set, r.Snapshot, out); err != nil {
 		return 0, err
 	}
 	role := r.Snapshot.Parent.Owner

@@ -34,7 +34,7 @@ const maxExports = 3
 // retire removes one partition. Everything that makes it safe is looked at
 // again in the transaction that removes, under the lock that keeps it true.
 func (s *Session) retire(ctx context.Context, set partition.Set, snap partition.Snapshot, a partition.Action, out *Outcome) error {
-	if err := s.ensureHistory(ctx, set, out); err != nil {
+	if err := s.ensureHistory(ctx, set, snap, out); err != nil {
 		return fmt.Errorf("%s: %w", a.Then, err)
 	}
 	for export := 1; ; export++ {
