@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -164,6 +165,9 @@ func TestPooler(t *testing.T) {
 				expect(t, out, "public.events: nothing to do")
 				return
 			}
+			var out bytes.Buffer
+			code := run(t.Context(), []string{"--run-now", "--dry-run", "--config", c.file}, &out, &out)
+			t.Logf("DRY %d %s", code, &out)
 			_, log := c.run(exitConnect, "--run-now")
 			expect(t, log, "a pooler shares the connections", "pool_mode = session")
 			if n := c.int(children); n != 2 {
