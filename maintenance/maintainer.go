@@ -72,12 +72,12 @@ func (m *Maintainer) Plan(ctx context.Context, sets []partition.Set) ([]Planned,
 	if err == nil {
 		return planned, nil
 	}
-	if err = orLost(ctx, conn, err); !errors.Is(err, ErrConnect) && ctx.Err() == nil {
-		if pooled := m.pooled(ctx); pooled != nil {
-			err = pooled
+	if ctx.Err() == nil {
+		if pooled := m.pooled(ctx); errors.Is(pooled, postgres.ErrPooled) {
+			return nil, pooled
 		}
 	}
-	return nil, err
+	return nil, orLost(ctx, conn, err)
 }
 
 func plan(ctx context.Context, conn *pgx.Conn, sets []partition.Set) ([]Planned, error) {

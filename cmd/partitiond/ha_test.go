@@ -166,8 +166,12 @@ func TestPooler(t *testing.T) {
 				return
 			}
 			var out bytes.Buffer
-			code := run(t.Context(), []string{"--run-now", "--dry-run", "--config", c.file}, &out, &out)
-			t.Logf("DRY %d %s", code, &out)
+			// To look needs no session, if a transaction is to be had.
+			if code := run(t.Context(), []string{"--run-now", "--dry-run", "--config", c.file}, &out, &out); code == exitConnect {
+				expect(t, out.String(), "pool_mode = session")
+			} else if code != exitOK {
+				t.Errorf("the dry run exits with %d: %s", code, &out)
+			}
 			_, log := c.run(exitConnect, "--run-now")
 			expect(t, log, "a pooler shares the connections", "pool_mode = session")
 			if n := c.int(children); n != 2 {
