@@ -1,18 +1,36 @@
 # make help tells what there is.
 
 GO      ?= go
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+DOCKER  ?= docker
+VERSION ?= $(shell git describe --tags --always --dirty --abbrev=12 2>/dev/null || echo devel)
+
+# The time of the sources, in place of the time of the build (reproducible-builds.org).
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 
 # How long make fuzz tries each fuzz test.
 FUZZTIME ?= 20s
 
-.PHONY: help build demo test lint fuzz bench bench-archive clean
+# Packs the Debian package. It is run by its version instead of being a tool in
+# go.mod: it needs more than fifty modules, none of which the program needs. Later
+# versions need modules that are not to be had from the Go module proxy.
+NFPM ?= $(GO) run github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.0
+
+.PHONY: help build deb image demo test test-deb lint fuzz bench bench-archive clean
 
 help: ## say what each target does
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
 
+# Static, so that it runs on any Linux and in an empty image; and the same for the
+# same sources and the same Go, wherever it is built.
 build: ## build bin/partitiond, with its version
-	$(GO) build -trimpath -buildvcs=false -ldflags '-X main.stamp=$(VERSION)' -o bin/partitiond ./cmd/partitiond
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w -X main.stamp=$(VERSION)' -o bin/partitiond ./cmd/partitiond
+
+deb: build ## build a Debian package in bin
+	GO='$(GO)' NFPM='$(NFPM)' GOARCH='$(shell $(GO) env GOARCH)' SOURCE_DATE_EPOCH='$(SOURCE_DATE_EPOCH)' \
+		systemd/package/build bin/partitiond '$(VERSION)' bin
+
+image: ## build an image for containers, partitiond:VERSION, with DOCKER=docker
+	$(DOCKER) build --build-arg VERSION='$(VERSION)' -t partitiond:'$(VERSION)' .
 
 demo: build ## show it at work, on a throw-away PostgreSQL
 	@.ci/ensure-postgres
@@ -24,8 +42,12 @@ test: ## run all tests, on throw-away PostgreSQL servers
 	$(GO) test -race -count=1 -timeout 20m ./...
 	$(GO) test -count=1 -run '^TestMemory$$' ./maintenance/archive/...
 
+test-deb: ## build the Debian package twice and compare; install, upgrade, remove and purge it aside
+	GO='$(GO)' .ci/test-deb
+
 lint: ## look for mistakes with go vet and staticcheck
 	$(GO) vet ./...
+	$(GO) vet -tags man ./cmd/partitiond
 	$(GO) tool staticcheck ./...
 
 fuzz: ## run each fuzz test for FUZZTIME

@@ -25,6 +25,9 @@ type options struct {
 	stdout, stderr io.Writer
 }
 
+// extraVerbs make verbs that only some builds have.
+var extraVerbs []func(root *cobra.Command) *cobra.Command
+
 func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	o := &options{stdout: stdout, stderr: stderr}
 	root := &cobra.Command{
@@ -61,6 +64,9 @@ SIGHUP makes it read its file again.
 	o.jsonFlag(root)
 	flags.Float64Var(&o.maxShare, "max-share", 0, "with --run-now: the share of a set that may be removed at once, instead of retention.max_share")
 	root.AddCommand(o.newCheck(), o.newInit(), o.newHold(), o.newHistory(), o.newDemo(), newVersion(stdout), o.newArchives())
+	for _, verb := range extraVerbs {
+		root.AddCommand(verb(root))
+	}
 	return root
 }
 
