@@ -32,6 +32,9 @@ type Config struct {
 	Log      Log
 	Archive  Archive
 	History  History
+	// Notify are in the order of the file.
+	Notify []Notify
+	Hooks  Hooks
 	// Sets are in the order of the file; there is at least one.
 	Sets []Set
 }

@@ -17,7 +17,7 @@ import (
 
 // compareOptions make cmp look into what partition and cron keep to themselves.
 var compareOptions = cmp.Options{
-	cmp.AllowUnexported(partition.Pattern{}),
+	cmp.AllowUnexported(partition.Pattern{}, Receiver{}),
 	cmp.Comparer(func(a, b *time.Location) bool { return a.String() == b.String() }),
 }
 
@@ -126,6 +126,19 @@ path_style = true
 [history]
 passes = "3 weeks"
 events = "10 years"
+[[notify]]
+url_file = "/run/slack"
+format = "slack"
+events = ["failure", "pass"]
+timeout = "3s"
+retries = 0
+repeat = "0s"
+[[notify]]
+command = ["/bin/tell", "ops"]
+[hooks.before_removal]
+url = "http://127.0.0.1/ask"
+command = ["/bin/ask"]
+timeout = "1m"
 [[set]]
 parent = 'app."Metrics"'
 key = '"At"'
@@ -155,6 +168,7 @@ limits = { retries = 0, statement_timeout = "0s" }
 	if err != nil {
 		t.Fatal(err)
 	}
+	ask := "http://127.0.0.1/ask"
 	want := &Config{
 		Path:     "config.toml",
 		Database: Database{PasswordFile: "/run/secret", ConnectTimeout: 3 * time.Second, timeoutGiven: true, file: "config.toml", passwordLine: 3},
@@ -165,6 +179,16 @@ limits = { retries = 0, statement_timeout = "0s" }
 			S3: S3{Endpoint: "http://127.0.0.1:7070/", Region: "eu-north-1", PathStyle: true},
 		},
 		History: History{Passes: partition.Interval{N: 3, Unit: partition.Week}, Events: partition.Interval{N: 10, Unit: partition.Year}},
+		Notify: []Notify{{
+			Receiver: Receiver{URLFile: "/run/slack", file: "config.toml", key: "notify.url_file", line: 30},
+			Format:   "slack", Events: []string{"failure", "pass"}, Timeout: 3 * time.Second,
+		}, {
+			Receiver: Receiver{Command: []string{"/bin/tell", "ops"}, file: "config.toml"},
+			Format:   "json", Events: []string{"failure", "recovery"}, Timeout: 10 * time.Second, Retries: 5, Repeat: 24 * time.Hour,
+		}},
+		Hooks: Hooks{BeforeRemoval: &Hook{
+			Receiver: Receiver{Command: []string{"/bin/ask"}, url: &ask, file: "config.toml"}, Timeout: time.Minute,
+		}},
 		Sets: []Set{{
 			Set: partition.Set{
 				Parent: partition.Name{Schema: "app", Local: "Metrics"}, Key: "At",

@@ -97,7 +97,7 @@ func (d Database) ConnConfig() (*pgx.ConnConfig, error) {
 		return nil, d.urlError("expected : / ? and @ within a user or password to be written as %3A %2F %3F and %40")
 	}
 	if d.PasswordFile != "" {
-		if c.Password, err = readPassword(d.PasswordFile); err != nil {
+		if c.Password, err = readSecret(d.PasswordFile, "password"); err != nil {
 			return nil, &Error{File: d.file, Line: d.passwordLine, Key: "database.password_file", Want: err.Error(), cause: err}
 		}
 	}

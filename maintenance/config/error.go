@@ -87,7 +87,7 @@ func mayHoldPassword(key string) bool {
 		return false
 	}
 	lower := strings.ToLower(key)
-	for _, word := range []string{"database", "pass", "pwd", "secret", "token", "url", "dsn"} {
+	for _, word := range []string{"database", "pass", "pwd", "secret", "token", "url", "dsn", "command"} {
 		if strings.Contains(lower, word) {
 			return true
 		}

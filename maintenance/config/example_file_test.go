@@ -95,6 +95,8 @@ func TestExampleBlocksAreValid(t *testing.T) {
 	blocks := regexp.MustCompile(`(?m)(^#     \S.*\n)+`).FindAllString(text, -1)
 	if len(blocks) != 4 {
 		t.Errorf("%d blocks, want the shortest file, the password file, how long events are kept and a second set", len(blocks))
+	if len(blocks) != 8 {
+		t.Errorf("%d blocks, want the shortest file, the password file, three receivers, two hooks and a second set", len(blocks))
 	}
 	for _, block := range blocks {
 		block = blockLine.ReplaceAllString(block, "$1")
@@ -103,6 +105,8 @@ func TestExampleBlocksAreValid(t *testing.T) {
 			if c := mustParse(t, text+block); len(c.Sets) != 2 {
 				t.Errorf("%d sets", len(c.Sets))
 			}
+		case strings.HasPrefix(block, "[[notify]]"), strings.HasPrefix(block, "[hooks."):
+			mustParse(t, text+block)
 		case strings.HasPrefix(block, "[database]"):
 			mustParse(t, block)
 		case strings.HasPrefix(block, "events"):

@@ -85,6 +85,11 @@ func (r *reader) fillLeaf(path string, value any, field reflect.Value) {
 		if v, fits = value.(int64); fits && !target.Elem().OverflowInt(v) {
 			target.Elem().SetInt(v)
 		}
+	case reflect.Slice:
+		var v []string
+		if v, fits = stringsOf(value); fits {
+			target.Elem().Set(reflect.ValueOf(v))
+		}
 	case reflect.Float64:
 		switch v := value.(type) {
 		case float64:
@@ -109,6 +114,8 @@ func meaning(value any) string {
 		return durationMeaning
 	case interval:
 		return `a number and a unit in quotes, such as "12 months"`
+	case []string:
+		return `strings in brackets, such as ["a", "b"]`
 	case bool:
 		return "true or false, without quotes"
 	case int:
@@ -135,6 +142,21 @@ func tablesOf(value any) ([]map[string]any, bool) {
 		}
 	}
 	return tables, true
+}
+
+// stringsOf returns the strings of an array that holds nothing else.
+func stringsOf(value any) ([]string, bool) {
+	array, ok := value.([]any)
+	if !ok {
+		return nil, false
+	}
+	out := make([]string, len(array))
+	for i, v := range array {
+		if out[i], ok = v.(string); !ok {
+			return nil, false
+		}
+	}
+	return out, true
 }
 
 // setNameOf returns what errors call a set before it has been read.
@@ -200,8 +222,8 @@ func hint(path, name string, keys reflect.Type) string {
 	var tables []string
 	for _, full := range allKeys(reflect.TypeFor[documentKeys](), "") {
 		if table, ok := strings.CutSuffix(full, "."+plain); ok && table != shownKey(path) {
-			if table == "set" {
-				table = "[set]"
+			if table == "set" || table == "notify" {
+				table = "[" + table + "]"
 			}
 			tables = append(tables, "["+table+"]")
 		}

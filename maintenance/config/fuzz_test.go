@@ -71,6 +71,10 @@ func checkAllFound(t *testing.T, text string) {
 			for i, v := range tables {
 				n += walk(element(path, i), v)
 			}
+		} else if array, ok := value.([]any); ok {
+			for i, v := range array {
+				n += walk(element(path, i), v)
+			}
 		}
 		return n
 	}

@@ -139,6 +139,25 @@ var invalid = []struct{ name, text, want string }{
 	{"archive relative", archiveTo("file:archive"), `:4: set.retention.archive = "file:archive": has more than a path: expected file:///absolute/path or s3://bucket/prefix; ? and # are written %3F and %23 [set "public.events"]`},
 	{"archive query", archiveTo("file:///a?b=c"), `:4: set.retention.archive = "file:///a?b=c": has more than a path: expected file:///absolute/path or s3://bucket/prefix; ? and # are written %3F and %23 [set "public.events"]`},
 
+	// Receivers. What is a secret is not shown.
+	{"nobody to notify", "[[notify]]\nretries = 1", `:1: notify: is for nobody: expected one of the keys url, url_file, command`},
+	{"webhook", "[[notify]]\nurl = \"hooks.example.org/hunter2\"", `:2: notify.url: expected a URL such as "https://hooks.example.org/path"`},
+	{"two URLs", "[[notify]]\nurl = \"https://h/hunter2\"\nurl_file = \"/f\"", `:3: notify.url_file: stands beside url: expected one of them`},
+	{"URL file", "[[notify]]\nurl_file = \"https://h/hunter2\"", `:2: notify.url_file: expected the absolute path of a file that holds the URL`},
+	{"URL and command", "[[notify]]\nurl = \"https://h/hunter2\"\ncommand = [\"/bin/tell\"]", `:3: notify.command: stands beside a URL: expected one [[notify]] for each`},
+	{"command by its name", "[[notify]]\n[[notify]]\ncommand = [\"tell\", \"hunter2\"]", `:1: notify: is for nobody: expected one of the keys url, url_file, command`},
+	{"relative command", "[[notify]]\ncommand = [\"tell\", \"hunter2\"]", `:2: notify.command: expected the absolute path of a program and its arguments, such as ["/usr/local/bin/tell", "ops"]`},
+	{"command as a string", "[[notify]]\ncommand = \"/bin/tell hunter2\"", `:2: notify.command: expected strings in brackets, such as ["a", "b"]`},
+	{"format of a command", "[[notify]]\ncommand = [\"/bin/tell\"]\nformat = \"slack\"", `:3: notify.format = "slack": expected a URL beside it: a command gets JSON`},
+	{"event", "[[notify]]\ncommand = [\"/bin/tell\"]\nevents = [\"failure\", \"succes\"]", `:3: notify.events = "succes": expected one of "failure", "recovery", "removal", "pass"`},
+	{"no events", "[[notify]]\ncommand = [\"/bin/tell\"]\nevents = []", `:3: notify.events = []: expected some of "failure", "recovery", "removal", "pass"`},
+	{"a number among events", "[[notify]]\nevents = [\"pass\", 1]", `:2: notify.events = ["pass", 1]: expected strings in brackets, such as ["a", "b"]`},
+	{"unit of repeat", "[[notify]]\ncommand = [\"/bin/tell\"]\nrepeat = \"1 day\"", `:3: notify.repeat = "1 day": expected a duration with its unit in quotes, such as "500ms", "10s" or "1h30m" (units: ms, s, m, h)`},
+	{"single brackets of notify", "[notify]\nurl = \"https://h/hunter2\"", `:1: notify: expected [[notify]] in double brackets, once for each`},
+	{"a hook that asks nobody", "[hooks.before_removal]", `:1: hooks.before_removal: is for nobody: expected one of the keys url, url_file, command`},
+	{"a hook of nothing", "[hooks.after_removal]\nurl = \"https://h/hunter2\"", `:1: hooks.after_removal: unknown key: expected one of before_removal`},
+	{"a hook's patience", "[hooks.before_removal]\ncommand = [\"/bin/ask\"]\ntimeout = \"0s\"", `:3: hooks.before_removal.timeout = "0s": expected a duration from 1ms to 24h`},
+
 	// Sets against each other.
 	{"one parent", "+[[set]]\nkey = \"at\"\nparent = \"PUBLIC.Events\"", `:6: set.parent = "PUBLIC.Events": is the parent of set "public.events" in line 1, too: expected one set for a table [set "public.events"]`},
 	{"one name", "+[[set]]\nkey = \"at\"\nparent = \"events_master\"", `:4: set.name: names partitions "events_%Y_%m" in schema public, as does set "public.events" in line 1: expected another name [set "public.events_master"]`},

@@ -21,6 +21,8 @@ type (
 		Limits   limitKeys    `toml:"limits"`
 		Archive  archiveKeys  `toml:"archive"`
 		History  historyKeys  `toml:"history"`
+		Notify   []notifyKeys `toml:"notify"`
+		Hooks    hookKeys     `toml:"hooks"`
 		Sets     []setKeys    `toml:"set"`
 	}
 
@@ -68,6 +70,28 @@ type (
 		Endpoint  *string `toml:"endpoint"`
 		Region    *string `toml:"region"`
 		PathStyle *bool   `toml:"path_style"`
+	}
+
+	notifyKeys struct {
+		URL     *string   `toml:"url"`
+		URLFile *string   `toml:"url_file"`
+		Command *[]string `toml:"command"`
+		Format  *string   `toml:"format"`
+		Events  *[]string `toml:"events"`
+		Timeout *duration `toml:"timeout"`
+		Retries *int      `toml:"retries"`
+		Repeat  *duration `toml:"repeat"`
+	}
+
+	hookKeys struct {
+		BeforeRemoval beforeRemovalKeys `toml:"before_removal"`
+	}
+
+	beforeRemovalKeys struct {
+		URL     *string   `toml:"url"`
+		URLFile *string   `toml:"url_file"`
+		Command *[]string `toml:"command"`
+		Timeout *duration `toml:"timeout"`
 	}
 
 	setKeys struct {
@@ -131,9 +155,20 @@ const (
 
 	defaultArchiveFormat = "parquet"
 	defaultPartMegabytes = 256
+
+	defaultNotifyFormat  = "json"
+	defaultNotifyTimeout = 10 * time.Second
+	defaultNotifyRetries = 5
+	defaultNotifyRepeat  = 24 * time.Hour
+	defaultHookTimeout   = 30 * time.Second
 )
 
+// notifyEvents are all that can be told.
+var notifyEvents = []string{"failure", "recovery", "removal", "pass"}
+
 var (
+	defaultNotifyEvents = []string{"failure", "recovery"}
+
 	defaultInterval = partition.Interval{N: 1, Unit: partition.Month}
 	defaultPast     = partition.Interval{N: 30, Unit: partition.Year}
 	defaultFuture   = partition.Interval{N: 1, Unit: partition.Year}

@@ -9,18 +9,19 @@ import (
 	"strings"
 )
 
-// maxPasswordBytes bounds a password file, so that a wrong path is noticed.
-const maxPasswordBytes = 4096
+// maxSecretBytes bounds such a file, so that a wrong path is noticed.
+const maxSecretBytes = 4096
 
-// readPassword returns the contents of a password file without the newline at
-// its end. Its errors never hold any of the contents.
-func readPassword(path string) (string, error) {
+// readSecret returns the contents of a file, a password or what else is called
+// by its kind, without the newline at its end. Its errors never hold any of the
+// contents.
+func readSecret(path, kind string) (string, error) {
 	// Looked at before it is opened: opening a pipe would wait for its writer.
 	info, err := os.Stat(path)
 	if err != nil {
 		return "", fmt.Errorf("cannot be read: %w", err)
 	}
-	if err := checkPasswordFile(info); err != nil {
+	if err := checkSecretFile(info); err != nil {
 		return "", err
 	}
 	f, err := os.Open(path)
@@ -31,26 +32,26 @@ func readPassword(path string) (string, error) {
 	if info, err = f.Stat(); err != nil {
 		return "", fmt.Errorf("cannot be read: %w", err)
 	}
-	if err := checkPasswordFile(info); err != nil {
+	if err := checkSecretFile(info); err != nil {
 		return "", err
 	}
-	text, err := io.ReadAll(io.LimitReader(f, maxPasswordBytes+1))
+	text, err := io.ReadAll(io.LimitReader(f, maxSecretBytes+1))
 	if err != nil {
 		return "", fmt.Errorf("cannot be read: %w", err)
 	}
-	password := strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")
+	secret := strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")
 	switch {
-	case len(text) > maxPasswordBytes:
-		return "", fmt.Errorf("is too large: expected a password of at most %d bytes", maxPasswordBytes)
-	case password == "":
-		return "", errors.New("the file is empty: expected a password in it")
-	case strings.ContainsAny(password, "\r\n\x00"):
-		return "", errors.New("expected one line in the file, the password")
+	case len(text) > maxSecretBytes:
+		return "", fmt.Errorf("is too large: expected a %s of at most %d bytes", kind, maxSecretBytes)
+	case secret == "":
+		return "", fmt.Errorf("the file is empty: expected a %s in it", kind)
+	case strings.ContainsAny(secret, "\r\n\x00"):
+		return "", fmt.Errorf("expected one line in the file, the %s", kind)
 	}
-	return password, nil
+	return secret, nil
 }
 
-func checkPasswordFile(info fs.FileInfo) error {
+func checkSecretFile(info fs.FileInfo) error {
 	if !info.Mode().IsRegular() {
 		return errors.New("is not a regular file")
 	}

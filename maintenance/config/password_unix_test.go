@@ -90,7 +90,7 @@ func TestPasswordFileModes(t *testing.T) {
 		{0o600, 0, true}, {0o640, 0, true}, {0o440, 0, true}, {0o660, 0, false}, {0o650, 0, false}, {0o644, 0, false},
 		{fs.ModeDir | 0o600, 0, false}, {fs.ModeNamedPipe | 0o600, 0, false},
 	} {
-		if err := checkPasswordFile(info{mode: test.mode, uid: test.uid}); (err == nil) != test.ok {
+		if err := checkSecretFile(info{mode: test.mode, uid: test.uid}); (err == nil) != test.ok {
 			t.Errorf("mode %o of user %d: %v", test.mode, test.uid, err)
 		}
 	}
