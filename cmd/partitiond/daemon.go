@@ -13,7 +13,9 @@ import (
 
 	"github.com/partitiond/partitiond/maintenance"
 	"github.com/partitiond/partitiond/maintenance/config"
+	"github.com/partitiond/partitiond/maintenance/notify"
 	"github.com/partitiond/partitiond/maintenance/partition"
+	"github.com/partitiond/partitiond/maintenance/systemd"
 )
 
 // runDaemon makes passes until the context ends.
@@ -31,6 +33,12 @@ func (o *options) runDaemon(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	told, err := notifyOptions(c, log, serverPatience)
+	if err != nil {
+		return err
+	}
+	unit, notifier := systemd.NewUnit(log, c.Schedule.Location), notify.New(told)
+	m.Watchers = append(m.Watchers, unit, notifier)
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
 	defer signal.Stop(reload)
@@ -38,24 +46,39 @@ func (o *options) runDaemon(ctx context.Context) error {
 	scheduler := maintenance.NewScheduler(log)
 	scheduler.Set(o.jobs(c, sets, m, log))
 	log.Info("started", "version", version(), "config", o.config, "sets", len(sets), "next", scheduler.Next())
+	next := func() time.Time { return scheduler.Next().In(c.Schedule.Location) }
+	unit.Ready(next(), "")
 	if c.Schedule.RunAtStart {
 		scheduler.Start(o.pass(m, sets, log))
 	}
+	watchdog, end := unit.Watchdog()
+	defer end()
 	for {
 		select {
+		case <-watchdog:
+			unit.Alive()
+		case <-unit.Changed():
+			unit.Show(next())
 		case <-reload:
-			fresh, err := o.reload(scheduler)
+			unit.Reloading()
+			fresh, err := o.reload(scheduler, unit, notifier)
 			if err != nil {
+				unit.Ready(next(), "the file is not good, the old configuration stays")
 				log.Error("the file is not good, the old configuration stays", "config", o.config, "error", err)
 				continue
 			}
 			c = fresh
+			unit.Ready(next(), "")
 			log.Info("read the configuration again", "config", o.config, "sets", len(c.Sets), "next", scheduler.Next())
 		case <-ctx.Done():
 			log.Info("stopping", "bound", c.Schedule.StopTimeout)
-			if !scheduler.Stop(c.Schedule.StopTimeout) {
-				log.Warn("the pass was broken off: it did not end within the bound")
-			}
+			unit.Stopping()
+			unit.While(func() {
+				if !scheduler.Stop(c.Schedule.StopTimeout) {
+					log.Warn("the pass was broken off: it did not end within the bound")
+				}
+				notifier.Close(notifyBound)
+			})
 			log.Info("stopped")
 			return nil
 		}
@@ -64,7 +87,7 @@ func (o *options) runDaemon(ctx context.Context) error {
 
 // reload reads the file and gives the scheduler what it says. Logging goes on
 // as it was when the daemon started, but for its level and format.
-func (o *options) reload(scheduler *maintenance.Scheduler) (*config.Config, error) {
+func (o *options) reload(scheduler *maintenance.Scheduler, unit *systemd.Unit, notifier *notify.Notifier) (*config.Config, error) {
 	c, err := o.load()
 	if err != nil {
 		return nil, err
@@ -78,6 +101,12 @@ func (o *options) reload(scheduler *maintenance.Scheduler) (*config.Config, erro
 	if err != nil {
 		return nil, err
 	}
+	told, err := notifyOptions(c, log, serverPatience)
+	if err != nil {
+		return nil, err
+	}
+	notifier.Configure(told)
+	m.Watchers = append(m.Watchers, unit, notifier)
 	scheduler.Set(o.jobs(c, sets, m, log))
 	return c, nil
 }

@@ -9,7 +9,9 @@ import (
 
 	"github.com/partitiond/partitiond/maintenance"
 	"github.com/partitiond/partitiond/maintenance/archive"
+	"github.com/partitiond/partitiond/maintenance/notify"
 	"github.com/partitiond/partitiond/maintenance/partition"
+	"github.com/partitiond/partitiond/maintenance/systemd"
 )
 
 // runOnce makes one pass, or prints its plan, and answers with its exit code.
@@ -23,7 +25,12 @@ func (o *options) runOnce(ctx context.Context) error {
 		return err
 	}
 	console := newConsole(o.stderr)
-	m, err := newMaintainer(c, newLogger(c.Log, console))
+	log := newLogger(c.Log, console)
+	m, err := newMaintainer(c, log)
+	if err != nil {
+		return err
+	}
+	told, err := notifyOptions(c, log, 0)
 	if err != nil {
 		return err
 	}
@@ -37,9 +44,14 @@ func (o *options) runOnce(ctx context.Context) error {
 		}
 		return o.printPlans(planned)
 	}
+	unit, notifier := systemd.NewUnit(log, c.Schedule.Location), notify.New(told)
+	m.Watchers = append(m.Watchers, unit, notifier)
+	endStatus := unit.Follow()
 	hard, stop := bounded(ctx, c.Schedule.StopTimeout)
 	report, err := m.Pass(hard, stop, sets)
 	console.end()
+	endStatus()
+	notifier.Close(notifyBound)
 	if err != nil {
 		return exitWith("", err)
 	}

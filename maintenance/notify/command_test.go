@@ -72,7 +72,7 @@ PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 func TestCommandOutcomes(t *testing.T) {
 	t.Parallel()
-	big := Event{Text: strings.Repeat("x", 10<<20)}
+	big := Event{Text: strings.Repeat("x", 1<<20)}
 	for _, test := range []struct {
 		name, want string
 		command    []string

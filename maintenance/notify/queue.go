@@ -3,6 +3,7 @@ package notify
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -63,6 +64,9 @@ func (q *queue) send(ctx context.Context, e Event, firstWait time.Duration) erro
 		bounded, cancel := context.WithTimeout(ctx, q.Timeout)
 		defer cancel()
 		last = q.deliver(bounded, e)
+		if errors.Is(last, context.DeadlineExceeded) {
+			last = fmt.Errorf("no answer within %s", q.Timeout)
+		}
 		var later laterError
 		var final finalError
 		switch {

@@ -94,11 +94,10 @@ func TestSlowServer(t *testing.T) {
 	n := newNotifier(t, log, s)
 	setEnded(n, "public.events", maintenance.Failed)
 	n.Close(ages)
-	if got := len(in.told()); got != 2 {
-		t.Errorf("%d attempts, want 2", got)
-	}
-	if !strings.Contains(log.String(), "a notification was lost") {
-		t.Errorf("the log does not say that it was lost:\n%s", log)
+	// Not counted by the server: on a busy machine it may not even be reached.
+	if strings.Count(log.String(), "a notification was not taken yet") != 1 || strings.Count(log.String(), "a notification was lost") != 1 ||
+		strings.Count(log.String(), `error="no answer within 50ms"`) != 2 {
+		t.Errorf("the log does not tell of two attempts and the end:\n%s", log)
 	}
 }
 

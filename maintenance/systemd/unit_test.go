@@ -1,0 +1,207 @@
+package systemd
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/partitiond/partitiond/maintenance"
+	"github.com/partitiond/partitiond/maintenance/partition"
+)
+
+// manager is the socket where systemd would listen.
+type manager struct {
+	t    *testing.T
+	conn *net.UnixConn
+}
+
+// newManager sets NOTIFY_SOCKET, so its test cannot be parallel.
+func newManager(t *testing.T) *manager {
+	path := filepath.Join(t.TempDir(), "notify")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	t.Setenv("NOTIFY_SOCKET", path)
+	return &manager{t, conn}
+}
+
+// next returns the next message.
+func (m *manager) next() string {
+	m.t.Helper()
+	buf := make([]byte, 64<<10)
+	if err := m.conn.SetReadDeadline(time.Now().Add(2 * time.Minute)); err != nil {
+		m.t.Fatal(err)
+	}
+	n, err := m.conn.Read(buf)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return string(buf[:n])
+}
+
+func newUnit() *Unit { return NewUnit(slog.New(slog.DiscardHandler), time.UTC) }
+
+func TestMessages(t *testing.T) {
+	m := newManager(t)
+	u := newUnit()
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := time.Date(2026, 12, 1, 2, 0, 0, 0, time.UTC)
+	expect := func(want string) {
+		t.Helper()
+		if got := m.next(); got != want {
+			t.Errorf("got  %q\nwant %q", got, want)
+		}
+	}
+	u.Ready(next.In(berlin), "")
+	expect("READY=1\nSTATUS=waiting; next pass 2026-12-01 03:00 CET")
+	u.Reloading()
+	if got := m.next(); !regexp.MustCompile(`^RELOADING=1\nMONOTONIC_USEC=[1-9][0-9]*\nSTATUS=reading the configuration$`).MatchString(got) {
+		t.Errorf("a reload is told by %q", got)
+	}
+	u.Ready(next, "the file\nis not good")
+	expect("READY=1\nSTATUS=the file is not good; waiting; next pass 2026-12-01 02:00 UTC")
+	u.Show(next.Add(time.Hour))
+	expect("STATUS=the file is not good; waiting; next pass 2026-12-01 03:00 UTC")
+	u.Alive()
+	expect("WATCHDOG=1")
+	u.Stopping()
+	expect("STOPPING=1\nSTATUS=stopping: waiting for the current transaction")
+}
+
+// While something runs, and only where the unit has a watchdog, it is told that
+// the program is alive.
+func TestWatchdog(t *testing.T) {
+	m := newManager(t)
+	t.Setenv("WATCHDOG_USEC", "30000")
+	newUnit().While(func() {
+		for range 3 {
+			if got := m.next(); got != "WATCHDOG=1" {
+				t.Errorf("got %q", got)
+			}
+		}
+	})
+	for _, usec := range []string{"", "much"} {
+		t.Setenv("WATCHDOG_USEC", usec)
+		ticks, end := newUnit().Watchdog()
+		if end(); ticks != nil {
+			t.Errorf("WATCHDOG_USEC=%s makes it tick", usec)
+		}
+	}
+}
+
+// A program without a main loop sends each change, and the last one in any case.
+func TestFollow(t *testing.T) {
+	m := newManager(t)
+	u := newUnit()
+	end := u.Follow()
+	u.PassBegan(make([]maintenance.Planned, 2))
+	if got := m.next(); !strings.HasPrefix(got, "STATUS=pass over 2 sets since ") {
+		t.Errorf("got %q", got)
+	}
+	u.PassEnded(maintenance.Report{Began: time.Date(2026, 12, 1, 2, 0, 0, 0, time.UTC)}, nil)
+	end()
+	want := "STATUS=no pass runs; last pass 2026-12-01 02:00 UTC: nothing to do"
+	if got := m.next(); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// Without systemd, or when it is gone, nothing happens but one line in the log.
+func TestNobodyListens(t *testing.T) {
+	var log strings.Builder
+	u := NewUnit(slog.New(slog.NewTextHandler(&log, nil)), time.UTC)
+	t.Setenv("NOTIFY_SOCKET", "")
+	u.Ready(time.Now(), "")
+	if log.Len() > 0 {
+		t.Errorf("without systemd it logs %s", &log)
+	}
+	t.Setenv("NOTIFY_SOCKET", filepath.Join(t.TempDir(), "gone"))
+	for range 3 {
+		u.Alive()
+	}
+	if strings.Count(log.String(), "\n") != 1 {
+		t.Errorf("it logs\n%s", &log)
+	}
+}
+
+// TestStatus follows the status through passes.
+func TestStatus(t *testing.T) {
+	t.Parallel()
+	u := newUnit()
+	u.state.next = time.Date(2026, 12, 2, 3, 0, 0, 0, time.UTC)
+	began := time.Date(2026, 12, 1, 3, 0, 1, 0, time.UTC)
+	set := func(name string) partition.Set {
+		return partition.Set{Parent: partition.Name{Schema: "public", Local: name}}
+	}
+	retire := func(then partition.Then, table string) partition.Action {
+		return partition.Action{Kind: partition.Retire, Then: then, Table: partition.Name{Schema: "public", Local: table}}
+	}
+	remove := func(s string, then partition.Then, table string) {
+		if err := u.Removing(t.Context(), set(s), retire(then, table)); err != nil {
+			t.Error(err)
+		}
+	}
+	expect := func(want string) {
+		t.Helper()
+		select {
+		case <-u.Changed():
+		default:
+			t.Error("nobody is told of the change")
+		}
+		if got := u.status(); got != "STATUS="+want {
+			t.Errorf("got  %s\nwant STATUS=%s", got, want)
+		}
+	}
+	u.PassBegan(make([]maintenance.Planned, 3))
+	u.state.began = began
+	expect("pass over 3 sets since 03:00:01")
+	remove("x", partition.Archive, "x_2025_10")
+	expect("pass over 3 sets since 03:00:01; archiving public.x_2025_10")
+	remove("y", partition.Drop, "y_2025_10")
+	expect("pass over 3 sets since 03:00:01; archiving public.x_2025_10; dropping public.y_2025_10")
+	u.Acted(set("x"), partition.Action{}, maintenance.ActionReport{})
+	expect("pass over 3 sets since 03:00:01; dropping public.y_2025_10")
+	u.SetEnded(maintenance.Planned{Set: set("y")}, maintenance.SetReport{})
+	expect("pass over 3 sets since 03:00:01, 1 done")
+	u.PassEnded(maintenance.Report{Began: began, Sets: []maintenance.SetReport{
+		{Set: "public.x", Status: maintenance.Partly, Problems: make([]maintenance.ProblemReport, 2)},
+		{Set: "public.y", Status: maintenance.Done},
+		{Set: "public.z", Status: maintenance.Partly, Problems: make([]maintenance.ProblemReport, 1), Actions: []maintenance.ActionReport{
+			{Error: "no"}, {}, {Error: "held", Held: true}, {Error: "skipped", Skipped: true},
+		}},
+		{Set: "public.a", Status: maintenance.Failed, Error: "no parent"}, {Set: "public.b", Status: maintenance.Skipped},
+	}}, nil)
+	expect("waiting; next pass 2026-12-02 03:00 UTC; last pass 2026-12-01 03:00 UTC: partly " +
+		"(public.x: 2 problems, public.z: 2 actions failed and 1 problem, public.a: failed, 1 more)")
+	u.PassEnded(maintenance.Report{Began: began}, errors.Join(maintenance.ErrConnect, errors.New("password authentication failed")))
+	expect("waiting; next pass 2026-12-02 03:00 UTC; last pass 2026-12-01 03:00 UTC: could not connect to PostgreSQL")
+	u.PassEnded(maintenance.Report{Began: began, Sets: []maintenance.SetReport{{Status: maintenance.Done}}}, nil)
+	u.PassBegan(make([]maintenance.Planned, 1))
+	u.state.began = began
+	expect("pass over 1 set since 03:00:01; last pass 2026-12-01 03:00 UTC: done")
+}
+
+// The longest status stays one that systemctl can show.
+func TestStatusIsBounded(t *testing.T) {
+	t.Parallel()
+	r := maintenance.Report{}
+	for range 1000 {
+		r.Sets = append(r.Sets, maintenance.SetReport{Set: "public.events", Status: maintenance.Failed})
+	}
+	want := "failed (public.events: failed, public.events: failed, public.events: failed, 997 more)"
+	if diff := cmp.Diff(want, outcome(r, nil)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
