@@ -28,6 +28,7 @@ const (
 	onePass = "partitiond-run.service"
 	timer   = "partitiond.timer"
 	account = "partitiond.sysusers"
+	reload  = "partitiond-reload.conf"
 )
 
 // unit is a unit file: the values of each "Section.Key", in their order.
@@ -73,7 +74,10 @@ func TestUnits(t *testing.T) {
 	for file, want := range map[string]map[string]string{
 		daemon: {
 			"Unit.After":                       "network-online.target postgresql.service",
-			"Service.Type":                     "exec",
+			"Service.Type":                     "notify",
+			"Service.NotifyAccess":             "main",
+			"Service.WatchdogSec":              "2min",
+			"Service.KillMode":                 "mixed",
 			"Service.ExecReload":               "/bin/kill -HUP $MAINPID",
 			"Service.Restart":                  "on-failure",
 			"Service.RestartPreventExitStatus": "2",
@@ -108,8 +112,13 @@ func TestUnits(t *testing.T) {
 			"Service.SystemCallErrorNumber":   "EPERM",
 		},
 		onePass: {
-			"Service.Type":    "oneshot",
-			"Service.Restart": "on-failure",
+			"Service.Type":         "oneshot",
+			"Service.NotifyAccess": "main",
+			"Service.Restart":      "on-failure",
+		},
+		reload: {
+			"Service.Type":       "notify-reload",
+			"Service.ExecReload": "",
 		},
 		timer: {
 			"Timer.Persistent": "true",
@@ -138,7 +147,7 @@ func TestOneSandbox(t *testing.T) {
 		maps.DeleteFunc(u, func(key string, _ []string) bool {
 			name, ok := strings.CutPrefix(key, "Service.")
 			// What starts, restarts and ends the process differs for good reasons.
-			return !ok || slices.Contains([]string{"Type", "ExecStart", "ExecReload", "Restart", "RestartSec",
+			return !ok || slices.Contains([]string{"Type", "ExecStart", "ExecReload", "WatchdogSec", "Restart", "RestartSec",
 				"RestartPreventExitStatus", "SuccessExitStatus", "TimeoutStartSec"}, name)
 		})
 		return u
