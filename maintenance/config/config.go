@@ -35,6 +35,7 @@ type Config struct {
 	// Notify are in the order of the file.
 	Notify []Notify
 	Hooks  Hooks
+	Monitor  Monitor
 	// Sets are in the order of the file; there is at least one.
 	Sets []Set
 }

@@ -23,6 +23,7 @@ type (
 		History  historyKeys  `toml:"history"`
 		Notify   []notifyKeys `toml:"notify"`
 		Hooks    hookKeys     `toml:"hooks"`
+		Monitor  monitorKeys  `toml:"monitor"`
 		Sets     []setKeys    `toml:"set"`
 	}
 
@@ -92,6 +93,10 @@ type (
 		URLFile *string   `toml:"url_file"`
 		Command *[]string `toml:"command"`
 		Timeout *duration `toml:"timeout"`
+	monitorKeys struct {
+		Listen       *string `toml:"listen"`
+		User         *string `toml:"user"`
+		PasswordFile *string `toml:"password_file"`
 	}
 
 	setKeys struct {
