@@ -14,6 +14,7 @@ import (
 	"github.com/partitiond/partitiond/maintenance"
 	"github.com/partitiond/partitiond/maintenance/config"
 	"github.com/partitiond/partitiond/maintenance/notify"
+	"github.com/partitiond/partitiond/maintenance/monitor"
 	"github.com/partitiond/partitiond/maintenance/partition"
 	"github.com/partitiond/partitiond/maintenance/systemd"
 )
@@ -39,6 +40,11 @@ func (o *options) runDaemon(ctx context.Context) error {
 	}
 	unit, notifier := systemd.NewUnit(log, c.Schedule.Location), notify.New(told)
 	m.Watchers = append(m.Watchers, unit, notifier)
+	mon := monitor.New(version(), log)
+	defer unwatch(mon, log)
+	if err := watch(ctx, mon, c, sets, m); err != nil {
+		return err
+	}
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
 	defer signal.Stop(reload)
@@ -64,6 +70,9 @@ func (o *options) runDaemon(ctx context.Context) error {
 			fresh, err := o.reload(scheduler, unit, notifier)
 			if err != nil {
 				unit.Ready(next(), "the file is not good, the old configuration stays")
+			fresh, err := o.reload(ctx, scheduler, mon)
+			if err != nil {
+				mon.ReloadFailed()
 				log.Error("the file is not good, the old configuration stays", "config", o.config, "error", err)
 				continue
 			}
@@ -88,6 +97,7 @@ func (o *options) runDaemon(ctx context.Context) error {
 // reload reads the file and gives the scheduler what it says. Logging goes on
 // as it was when the daemon started, but for its level and format.
 func (o *options) reload(scheduler *maintenance.Scheduler, unit *systemd.Unit, notifier *notify.Notifier) (*config.Config, error) {
+func (o *options) reload(ctx context.Context, scheduler *maintenance.Scheduler, mon *monitor.Monitor) (*config.Config, error) {
 	c, err := o.load()
 	if err != nil {
 		return nil, err
@@ -107,6 +117,9 @@ func (o *options) reload(scheduler *maintenance.Scheduler, unit *systemd.Unit, n
 	}
 	notifier.Configure(told)
 	m.Watchers = append(m.Watchers, unit, notifier)
+	if err := watch(ctx, mon, c, sets, m); err != nil {
+		return nil, err
+	}
 	scheduler.Set(o.jobs(c, sets, m, log))
 	return c, nil
 }

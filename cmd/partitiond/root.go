@@ -67,6 +67,7 @@ SIGHUP makes it read its file again.
 	for _, verb := range extraVerbs {
 		root.AddCommand(verb(root))
 	}
+	root.AddCommand(o.newCheck(), o.newStatus(), o.newInit(), o.newHold(), o.newDemo(), newVersion(stdout), o.newArchives())
 	return root
 }
 
