@@ -29,8 +29,16 @@ func (s Status) Notices() []Notice {
 			add("There is no table for the present.", "Run partitiond --run-now; rows make the table themselves where the trigger works.")
 		}
 	}
+	type alike struct{ kind, hint string }
+	count := map[alike]int{}
 	for _, p := range s.Problems {
-		add(p.Kind+": "+p.Table+": "+p.Text, p.Hint)
+		count[alike{p.Kind, p.Hint}]++
+	}
+	for _, p := range s.Problems {
+		if n := count[alike{p.Kind, p.Hint}]; n > 0 { // Of many that are alike the first stands for all.
+			add(p.Kind+": "+p.Table+": "+p.Text+more(n-1), p.Hint)
+			delete(count, alike{p.Kind, p.Hint})
+		}
 	}
 	if n := len(s.Overdue); n > 0 {
 		add(fmt.Sprintf("%s overdue: %s%s", plural(n, "action is", "actions are"), s.Overdue[0], more(n-1)),
@@ -75,7 +83,7 @@ func more(n int) string {
 	if n <= 0 {
 		return ""
 	}
-	return fmt.Sprintf(", and %d more", n)
+	return fmt.Sprintf(" (and %d more)", n)
 }
 
 // Span puts a duration into words: its two largest units.

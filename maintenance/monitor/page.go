@@ -30,7 +30,9 @@ const pageCells = 48
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"bytes": Bytes, "count": Count, "when": func(t time.Time) string { return t.Format(timeLayout) },
 	"stamp":  func(t time.Time) string { return t.Format(time.RFC3339) },
-	"plural": plural, "took": func(seconds float64) string { return time.Duration(seconds * float64(time.Second)).Round(time.Millisecond).String() },
+	"plural": plural, "took": func(seconds float64) string {
+		return time.Duration(seconds * float64(time.Second)).Round(time.Millisecond).String()
+	},
 }).Parse(pageText))
 
 // pageData is what the template draws.
@@ -50,12 +52,16 @@ type pageSet struct {
 	// Earlier are the cells that are folded away, and Folded says what they are.
 	Earlier, Recent []pageCell
 	Folded          string
+	// Remarks are the cells of which there is something to say.
+	Remarks []Cell
 	Runway          string
 	Report          []pageAction
 }
 
 type pageCell struct {
 	Cell
+	// Lines are the label, in pieces that are not broken.
+	Lines []string
 	// Share is how large the cell is, in percent of the largest, 0 if unknown.
 	Share int
 }
@@ -146,7 +152,10 @@ func drawSet(s Status, id string) pageSet {
 	}
 	cells := make([]pageCell, len(s.Cells))
 	for i, c := range s.Cells {
-		cells[i].Cell = c
+		cells[i].Cell, cells[i].Lines = c, strings.SplitAfter(c.Label, " to ")
+		if c.Why != "" {
+			out.Remarks = append(out.Remarks, c)
+		}
 		if c.Bytes > 0 {
 			cells[i].Share = max(1, int(100*float64(c.Bytes)/float64(largest)))
 		}

@@ -157,10 +157,11 @@ func (s *strip) problemOf(c Partition) string {
 	return ""
 }
 
-// archives adds the archived periods that no table stands for any more.
+// archives adds the archived periods that no table stands for any more. One that
+// happens to reach over them is no such table.
 func (s *strip) archives(archived []Archived) {
 	for _, a := range archived {
-		if i := slices.IndexFunc(s.cells, func(c Cell) bool { return c.Bounds.Overlaps(a.Bounds) }); i < 0 {
+		if i := slices.IndexFunc(s.cells, func(c Cell) bool { return a.Bounds.Covers(c.Bounds) }); i < 0 {
 			s.cells = append(s.cells, Cell{State: CellArchived, Bounds: a.Bounds, Periods: 1, Rows: a.Rows, Bytes: a.Bytes})
 		} else if c := &s.cells[i]; c.State == CellArchived && c.Bounds.Equal(a.Bounds) {
 			c.Rows, c.Bytes = c.Rows+a.Rows, c.Bytes+a.Bytes // Rows that came late have an export of their own.

@@ -99,6 +99,10 @@ func TestStrip(t *testing.T) {
 			current [2018-11-01, 2018-12-01) e_2018_11 now
 			ahead [2018-12-01, 2019-01-01) e_2018_12
 			ahead [2019-01-01, 2019-02-01) e_2019_01`},
+		{"an archived period under a wide table", none, []Partition{by(none, "rest", span(t, "2018-01-01", "2019-01-01"))}, nil,
+			[]Archived{{Bounds: month(t, "2018-06").Bounds()}}, `
+			current [2018-01-01, 2019-01-01) rest now
+			archived [2018-06-01, 2018-07-01)`},
 		{"unknown bounds, and open ones", none, []Partition{
 			by(none, "rest", span(t, "2018-06-01", "")), {OID: 7, Name: Name{"app", "odd"}, Bounds: Everywhere, Known: BoundsUnknown, SameShape: true},
 		}, nil, nil, `
