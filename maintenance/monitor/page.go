@@ -54,8 +54,8 @@ type pageSet struct {
 	Folded          string
 	// Remarks are the cells of which there is something to say.
 	Remarks []Cell
-	Runway          string
-	Report          []pageAction
+	Runway  string
+	Report  []pageAction
 }
 
 type pageCell struct {
