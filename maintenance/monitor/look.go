@@ -29,7 +29,6 @@ const (
 
 // seen is what a look saw.
 type seen struct {
-	source *maintenance.Maintainer
 	// at is when the look ended, by this machine's clock, and took how long it was.
 	at       time.Time
 	took     time.Duration
@@ -96,7 +95,10 @@ func (m *Monitor) lookNow() {
 	began := time.Now()
 	statuses, planned, err := look(ctx, source.Maintainer, source.Sets, m.listArchive)
 	now := time.Now()
-	next := &seen{source: source.Maintainer, at: now, took: now.Sub(began), statuses: statuses, err: err, goodAt: now}
+	if err != nil && m.ctx.Err() == nil {
+		m.log.Warn("the monitor could not look at the sets", "error", err)
+	}
+	next := &seen{at: now, took: now.Sub(began), statuses: statuses, err: err, goodAt: now}
 
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -107,7 +109,6 @@ func (m *Monitor) lookNow() {
 		if next.goodAt = (time.Time{}); m.seen != nil {
 			next.statuses, next.goodAt = m.seen.statuses, m.seen.goodAt
 		}
-		m.log.Warn("the monitor could not look at the sets", "error", err)
 	} else if m.turn == turn && turn%2 == 0 {
 		for _, p := range planned {
 			m.compare(p)

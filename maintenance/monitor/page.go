@@ -152,7 +152,7 @@ func drawSet(s Status, id string) pageSet {
 	}
 	cells := make([]pageCell, len(s.Cells))
 	for i, c := range s.Cells {
-		cells[i].Cell, cells[i].Lines = c, strings.SplitAfter(c.Label, " to ")
+		cells[i].Cell, cells[i].Lines = c, lines(c.Label)
 		if c.Why != "" {
 			out.Remarks = append(out.Remarks, c)
 		}
@@ -172,6 +172,14 @@ func drawSet(s Status, id string) pageSet {
 		}
 	}
 	return out
+}
+
+// lines breaks a label of two ends in two.
+func lines(label string) []string {
+	if from, to, two := strings.Cut(label, " to "); two {
+		return []string{from, "to " + to}
+	}
+	return []string{label}
 }
 
 func outcome(a maintenance.ActionReport) string {

@@ -154,6 +154,14 @@ func (s *strip) problemOf(c Partition) string {
 	if c.Violation != nil {
 		return string(ProblemViolation)
 	}
+	// The plan tells of an overlap for one of the two only.
+	if slices.ContainsFunc(s.plan.Problems, func(p Problem) bool { return p.Kind == ProblemOverlap }) {
+		for _, o := range s.snap.Partitions {
+			if o.OID != c.OID && o.Known != BoundsUnknown && c.Known != BoundsUnknown && o.Bounds.Overlaps(c.Bounds) {
+				return string(ProblemOverlap) + ": with " + o.Name.String()
+			}
+		}
+	}
 	return ""
 }
 

@@ -103,6 +103,9 @@ func TestStrip(t *testing.T) {
 			[]Archived{{Bounds: month(t, "2018-06").Bounds()}}, `
 			current [2018-01-01, 2019-01-01) rest now
 			archived [2018-06-01, 2018-07-01)`},
+		{"an overlap", none, append(months(t, none, "2018-11", "2018-11"), by(none, "hand", span(t, "2018-11-10", "2018-11-20"))), nil, nil, `
+			problem [2018-11-01, 2018-12-01) e_2018_11 now: overlap: [2018-11-01, 2018-12-01) overlaps [2018-11-10, 2018-11-20) of app.hand
+			problem [2018-11-10, 2018-11-20) hand now: overlap: with app.e_2018_11`},
 		{"unknown bounds, and open ones", none, []Partition{
 			by(none, "rest", span(t, "2018-06-01", "")), {OID: 7, Name: Name{"app", "odd"}, Bounds: Everywhere, Known: BoundsUnknown, SameShape: true},
 		}, nil, nil, `
