@@ -13,8 +13,8 @@ import (
 
 	"github.com/partitiond/partitiond/maintenance"
 	"github.com/partitiond/partitiond/maintenance/config"
-	"github.com/partitiond/partitiond/maintenance/notify"
 	"github.com/partitiond/partitiond/maintenance/monitor"
+	"github.com/partitiond/partitiond/maintenance/notify"
 	"github.com/partitiond/partitiond/maintenance/partition"
 	"github.com/partitiond/partitiond/maintenance/systemd"
 )
@@ -67,11 +67,9 @@ func (o *options) runDaemon(ctx context.Context) error {
 			unit.Show(next())
 		case <-reload:
 			unit.Reloading()
-			fresh, err := o.reload(scheduler, unit, notifier)
+			fresh, err := o.reload(ctx, scheduler, unit, notifier, mon)
 			if err != nil {
 				unit.Ready(next(), "the file is not good, the old configuration stays")
-			fresh, err := o.reload(ctx, scheduler, mon)
-			if err != nil {
 				mon.ReloadFailed()
 				log.Error("the file is not good, the old configuration stays", "config", o.config, "error", err)
 				continue
@@ -96,8 +94,7 @@ func (o *options) runDaemon(ctx context.Context) error {
 
 // reload reads the file and gives the scheduler what it says. Logging goes on
 // as it was when the daemon started, but for its level and format.
-func (o *options) reload(scheduler *maintenance.Scheduler, unit *systemd.Unit, notifier *notify.Notifier) (*config.Config, error) {
-func (o *options) reload(ctx context.Context, scheduler *maintenance.Scheduler, mon *monitor.Monitor) (*config.Config, error) {
+func (o *options) reload(ctx context.Context, scheduler *maintenance.Scheduler, unit *systemd.Unit, notifier *notify.Notifier, mon *monitor.Monitor) (*config.Config, error) {
 	c, err := o.load()
 	if err != nil {
 		return nil, err
@@ -115,11 +112,11 @@ func (o *options) reload(ctx context.Context, scheduler *maintenance.Scheduler, 
 	if err != nil {
 		return nil, err
 	}
-	notifier.Configure(told)
-	m.Watchers = append(m.Watchers, unit, notifier)
 	if err := watch(ctx, mon, c, sets, m); err != nil {
 		return nil, err
 	}
+	notifier.Configure(told)
+	m.Watchers = append(m.Watchers, unit, notifier)
 	scheduler.Set(o.jobs(c, sets, m, log))
 	return c, nil
 }

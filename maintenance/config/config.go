@@ -33,9 +33,9 @@ type Config struct {
 	Archive  Archive
 	History  History
 	// Notify are in the order of the file.
-	Notify []Notify
-	Hooks  Hooks
-	Monitor  Monitor
+	Notify  []Notify
+	Hooks   Hooks
+	Monitor Monitor
 	// Sets are in the order of the file; there is at least one.
 	Sets []Set
 }

@@ -180,7 +180,7 @@ limits = { retries = 0, statement_timeout = "0s" }
 		},
 		History: History{Passes: partition.Interval{N: 3, Unit: partition.Week}, Events: partition.Interval{N: 10, Unit: partition.Year}},
 		Notify: []Notify{{
-			Receiver: Receiver{URLFile: "/run/slack", file: "config.toml", key: "notify.url_file", line: 30},
+			Receiver: Receiver{URLFile: "/run/slack", file: "config.toml", key: "notify.url_file", line: 33},
 			Format:   "slack", Events: []string{"failure", "pass"}, Timeout: 3 * time.Second,
 		}, {
 			Receiver: Receiver{Command: []string{"/bin/tell", "ops"}, file: "config.toml"},

@@ -93,6 +93,8 @@ type (
 		URLFile *string   `toml:"url_file"`
 		Command *[]string `toml:"command"`
 		Timeout *duration `toml:"timeout"`
+	}
+
 	monitorKeys struct {
 		Listen       *string `toml:"listen"`
 		User         *string `toml:"user"`

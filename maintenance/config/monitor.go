@@ -30,7 +30,7 @@ func (c *Config) MonitorPassword() (string, error) {
 	if c.Monitor.PasswordFile == "" {
 		return "", nil
 	}
-	password, err := readPassword(c.Monitor.PasswordFile)
+	password, err := readSecret(c.Monitor.PasswordFile, "password")
 	if err != nil {
 		return "", &Error{File: c.Path, Key: "monitor.password_file", Want: err.Error(), cause: err}
 	}

@@ -65,10 +65,9 @@ func reason(err error, value string) string {
 
 // document makes a configuration of a whole file.
 func (r *reader) document(keys documentKeys) *Config {
-	c := &Config{Path: r.file, Database: r.database(keys.Database), Schedule: r.schedule(keys.Schedule), Log: r.log(keys.Log), Archive: r.archive(keys.Archive), History: r.history(keys.History)}
-	c.Notify, c.Hooks = r.notifies(keys.Notify), r.hooks(keys.Hooks)
-	c := &Config{Path: r.file, Database: r.database(keys.Database), Schedule: r.schedule(keys.Schedule), Log: r.log(keys.Log), Archive: r.archive(keys.Archive),
+	c := &Config{Path: r.file, Database: r.database(keys.Database), Schedule: r.schedule(keys.Schedule), Log: r.log(keys.Log), Archive: r.archive(keys.Archive), History: r.history(keys.History),
 		Monitor: r.monitor(keys.Monitor)}
+	c.Notify, c.Hooks = r.notifies(keys.Notify), r.hooks(keys.Hooks)
 	limits := r.limits("limits", keys.Limits, defaultLimits)
 	if len(keys.Sets) == 0 {
 		r.report("", 0, "", "no [[set]]: expected at least one, with the keys parent and key")
