@@ -174,8 +174,12 @@ func (m *Monitor) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok\n") })
 	mux.HandleFunc("/readyz", m.ready)
-	mux.Handle("/metrics", promhttp.HandlerFor(m.metrics.registry, promhttp.HandlerOpts{
-		ErrorLog: slog.NewLogLogger(m.log.Handler(), slog.LevelError), MaxRequestsInFlight: 8}))
+	metrics := promhttp.HandlerFor(m.metrics.registry, promhttp.HandlerOpts{
+		ErrorLog: slog.NewLogLogger(m.log.Handler(), slog.LevelError), MaxRequestsInFlight: 8})
+	mux.HandleFunc("/metrics", func(w http.ResponseWriter, r *http.Request) {
+		m.look(r.Context()) // Collectors are asked side by side, and a look moves a counter.
+		metrics.ServeHTTP(w, r)
+	})
 	mux.HandleFunc("/{$}", m.page)
 	mux.HandleFunc("/status.json", m.statusJSON)
 	mux.HandleFunc("/style.css", static("text/css; charset=utf-8", styleSheet))
