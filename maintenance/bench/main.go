@@ -107,9 +107,14 @@ func run(ctx context.Context, out, progress io.Writer, o options) (err error) {
 	var version string
 	for _, s := range chosen {
 		fmt.Fprintf(progress, "%s\n", s.name)
-		t, served, err := runSection(ctx, progress, s, o)
-		if err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
+		t, served, failed := runSection(ctx, progress, s, o)
+		if failed != nil {
+			// What was measured before is not lost.
+			err = errors.Join(err, fmt.Errorf("%s: %w", s.name, failed))
+			if ctx.Err() != nil {
+				break
+			}
+			continue
 		}
 		version = served
 		fmt.Fprintf(&report, "### %s\n\n%s\n", s.title, measure.Markdown(t.head, t.rows))
@@ -117,14 +122,15 @@ func run(ctx context.Context, out, progress io.Writer, o options) (err error) {
 			fmt.Fprintf(&report, "%s\n\n", note)
 		}
 	}
+	if report.Len() == 0 {
+		return err
+	}
 	fmt.Fprintf(&report, "%s\n", footer(version, o))
 	if o.out != "" {
-		if err := os.WriteFile(o.out, []byte(report.String()), 0o666); err != nil {
-			return err
-		}
+		err = errors.Join(err, os.WriteFile(o.out, []byte(report.String()), 0o666))
 	}
-	_, err = io.WriteString(out, report.String())
-	return err
+	_, writing := io.WriteString(out, report.String())
+	return errors.Join(err, writing)
 }
 
 // runSection runs one section on a server of its own, and tells the server's version.
