@@ -97,9 +97,9 @@ func run(ctx context.Context, out, progress io.Writer, o options) (err error) {
 		return err
 	}
 	if o.profile != "" {
-		finish, err := measure.Profile(o.profile)
-		if err != nil {
-			return err
+		finish, failed := measure.Profile(o.profile)
+		if failed != nil {
+			return failed
 		}
 		defer func() { err = errors.Join(err, finish()) }()
 	}
