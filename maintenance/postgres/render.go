@@ -72,7 +72,8 @@ func Render(set partition.Set, snap partition.Snapshot, a partition.Action) []St
 	case partition.Retire:
 		return renderRetire(set, a, owner, alter)
 	case partition.Analyze:
-		return []Step{{Alone: true, Waits: true, Role: owner, Statements: []Statement{{SQL: "ANALYZE " + table, Lock: shareUpdate + a.Table.String()}}}}
+		return []Step{{Alone: true, Waits: true, Role: owner, Statements: []Statement{{SQL: "ANALYZE " + table,
+			Lock: shareUpdate + a.Table.String() + "; " + accessShare + "each partition"}}}}
 	}
 	panic("no renderer for action " + string(a.Kind)) // A test walks all kinds.
 }
@@ -142,8 +143,14 @@ func renderAlign(snap partition.Snapshot, a partition.Action, owner string, alte
 			switch c.Want.Kind {
 			case partition.PropGrant, partition.PropColumnGrant:
 				lock = lockNone
-			case partition.PropOption, partition.PropComment, partition.PropColumnComment, partition.PropPublication:
+			case partition.PropComment, partition.PropColumnComment, partition.PropPublication:
 				lock = shareUpdate + a.Table.String()
+			case partition.PropOption:
+				// Of a table's storage parameters one alone takes more (PostgreSQL
+				// documentation, ALTER TABLE, SET).
+				if c.Want.Name != "user_catalog_table" {
+					lock = shareUpdate + a.Table.String()
+				}
 			}
 			first.Statements = append(first.Statements, Statement{
 				SQL: expand(t, a.Table, snap.Parent.Key, a.Bounds), Lock: lock,
