@@ -279,8 +279,7 @@ func logAction(log *slog.Logger, a partition.Action, out postgres.Outcome, err e
 		args = append(args, "archive", out.Archive, "bytes", out.Bytes)
 	}
 	for _, b := range out.Blockers {
-		args = append(args, "blocker", fmt.Sprintf("pid %d %s@%s %s, transaction since %s, %s on %s",
-			b.PID, b.User, b.Application, b.State, b.Since.UTC().Format(time.RFC3339), b.Mode, b.Table))
+		args = append(args, "blocker", b.String())
 	}
 	args = append(args, "reason", a.Reason)
 	switch {

@@ -56,7 +56,7 @@ func TestBlockedPass(t *testing.T) {
 	i := slices.IndexFunc(report.Sets[0].Actions, func(a maintenance.ActionReport) bool { return a.Error != "" })
 	a := report.Sets[0].Actions[i]
 	if a.Retries != 2 || !slices.ContainsFunc(a.Blockers, func(b maintenance.BlockerReport) bool {
-		return b.Application == "dashboard" && b.PID == int32(reader.PgConn().PID())
+		return b.Application == "dashboard" && b.PID == int32(reader.PgConn().PID()) && b.AgeSeconds > 0 && !b.Since.IsZero() && !b.QueryBegan.Before(b.Since)
 	}) {
 		t.Errorf("the action tells of %d retries and %+v", a.Retries, a.Blockers)
 	}

@@ -77,15 +77,26 @@ type ActionReport struct {
 	Blockers      []BlockerReport `json:"blockers,omitempty"`
 }
 
-// BlockerReport names a session that an action waited for.
+// BlockerReport names a session that an action waited for. Times are by the server's
+// clock; they are left out, and State is empty, where the daemon's role may not see them.
 type BlockerReport struct {
-	PID         int32     `json:"pid"`
-	Application string    `json:"application"`
-	User        string    `json:"user"`
-	State       string    `json:"state"`
-	Since       time.Time `json:"transaction_began"`
-	Mode        string    `json:"mode"`
-	Table       string    `json:"table"`
+	PID         int32  `json:"pid"`
+	Application string `json:"application"`
+	User        string `json:"user"`
+	State       string `json:"state"`
+	// Since is when its transaction began, AgeSeconds how long that had been open, and
+	// QueryBegan when the query that it runs or ran last began.
+	Since      time.Time `json:"transaction_began,omitzero"`
+	AgeSeconds float64   `json:"age_seconds"`
+	QueryBegan time.Time `json:"query_began,omitzero"`
+	// Mode is the lock that it held, or "snapshot", and Table what the lock was on.
+	Mode  string `json:"mode"`
+	Table string `json:"table,omitempty"`
+}
+
+func reportBlocker(b postgres.Blocker) BlockerReport {
+	return BlockerReport{PID: b.PID, Application: b.Application, User: b.User, State: b.State,
+		Since: b.Since.UTC(), AgeSeconds: b.Age.Seconds(), QueryBegan: b.QueryBegan.UTC(), Mode: b.Mode, Table: b.Table}
 }
 
 // ProblemReport is a problem in words.
@@ -113,7 +124,7 @@ func reportAction(a partition.Action, out postgres.Outcome, err error) ActionRep
 		Rows: out.Rows, Bytes: out.Bytes, Archive: out.Archive, Unrecorded: out.Unrecorded,
 	}
 	for _, b := range out.Blockers {
-		r.Blockers = append(r.Blockers, BlockerReport(b))
+		r.Blockers = append(r.Blockers, reportBlocker(b))
 	}
 	if err != nil {
 		r.Error = err.Error()

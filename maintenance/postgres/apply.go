@@ -28,7 +28,8 @@ type Outcome struct {
 	Unrecorded bool
 	Blockers   []Blocker
 
-	tables  []uint32
+	action  partition.Action
+	waits   waits
 	lastTag pgconn.CommandTag
 	notes   []error
 }
@@ -37,7 +38,7 @@ type Outcome struct {
 // An error leaves the partition's rows where they were, or in both the table
 // and the archive, never in neither.
 func (s *Session) Apply(ctx context.Context, set partition.Set, snap partition.Snapshot, a partition.Action) (Outcome, error) {
-	out := Outcome{tables: []uint32{a.OID, snap.Parent.OID}}
+	out := Outcome{action: a, waits: waitsOf(snap, a, false)}
 	began := time.Now()
 	err := s.apply(ctx, set, snap, a, &out)
 	out.Took = time.Since(began)

@@ -51,7 +51,7 @@ const likeParent = "INCLUDING ALL EXCLUDING INDEXES EXCLUDING IDENTITY EXCLUDING
 // own, as those of a partition that a pass makes: a column that is dropped from
 // the parent goes from it as well (PostgreSQL documentation, 5.10 Inheritance).
 func (s *Session) Restore(ctx context.Context, r Restoration) (Outcome, int64, error) {
-	out := Outcome{tables: []uint32{r.Snapshot.Parent.OID}}
+	out := Outcome{waits: waitsOf(r.Snapshot, partition.Action{Kind: partition.Create}, false)}
 	began := time.Now()
 	hold, err := s.restore(ctx, r, &out)
 	out.Took = time.Since(began)

@@ -101,6 +101,7 @@ func (s *Session) runStep(ctx context.Context, set partition.Set, snap partition
 	if s.stopped() {
 		return ErrStopped
 	}
+	out.waits = waitsOf(snap, out.action, step.Waits)
 	return s.retry(ctx, set, out, func() error {
 		if step.Alone {
 			return s.runAlone(ctx, set, step)
@@ -231,7 +232,7 @@ func (s *Session) retry(ctx context.Context, set partition.Set, out *Outcome, f 
 			return struct{}{}, backoff.Permanent(err)
 		}
 		out.Waited += time.Since(began)
-		out.Blockers = s.blockers(ctx, out.tables)
+		out.Blockers = s.blockers(ctx, out.waits)
 		if s.stopped() {
 			return struct{}{}, backoff.Permanent(errors.Join(ErrStopped, err))
 		}
@@ -239,38 +240,6 @@ func (s *Session) retry(ctx context.Context, set partition.Set, out *Outcome, f 
 	}, backoff.WithBackOff(b), backoff.WithMaxTries(uint(set.Limits.Retries)+1), backoff.WithMaxElapsedTime(0),
 		backoff.WithNotify(func(_ error, wait time.Duration) { out.Retries++; out.Waited += wait }))
 	return err
-}
-
-// Blocker is a session that held a lock which an action waited for.
-type Blocker struct {
-	PID         int32
-	Application string
-	User        string
-	// State is as in pg_stat_activity, such as "idle in transaction".
-	State string
-	// Since is when its transaction began, by the server's clock.
-	Since time.Time
-	Mode  string
-	Table string
-}
-
-// blockers names the sessions that hold locks on the tables. It is asked after
-// the wait is over, so it may miss one that has just ended.
-func (s *Session) blockers(ctx context.Context, tables []uint32) []Blocker {
-	rows, err := s.conn.Query(ctx, `SELECT a.pid, coalesce(a.application_name, ''), coalesce(a.usename, ''), coalesce(a.state, ''),
-			coalesce(a.xact_start, a.backend_start, now()), l.mode, l.relation::regclass::text
-		FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-		WHERE l.granted AND l.locktype = 'relation' AND l.relation = ANY ($1) AND l.pid <> pg_backend_pid()
-		  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-		ORDER BY a.xact_start NULLS LAST LIMIT 5`, tables)
-	if err != nil {
-		return nil // It is a courtesy; the lock timeout itself is what is reported.
-	}
-	blockers, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Blocker])
-	if err != nil {
-		return nil
-	}
-	return blockers
 }
 
 // brief returns the first line of a statement, short enough for a message.

@@ -1,0 +1,161 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/partitiond/partitiond/maintenance/partition"
+)
+
+// Blocker is a session that an action waited for.
+type Blocker struct {
+	PID         int32
+	Application string
+	User        string
+	// State is as in pg_stat_activity, such as "idle in transaction".
+	State string
+	// Since is when its transaction began, and QueryBegan when the query that it runs,
+	// or ran last, did, by the server's clock. They are zero, and State is empty, where
+	// the daemon's role may not see them for want of pg_read_all_stats.
+	Since, QueryBegan time.Time
+	// Age is how long its transaction had been open; zero where Since is.
+	Age time.Duration
+	// Mode is the lock that it held, as in pg_locks, or "snapshot" where only that
+	// was waited for.
+	Mode string
+	// Table is what the lock was on: a table, or "the set's creation lock".
+	Table string
+}
+
+// String returns one line for people.
+func (b Blocker) String() string {
+	text := fmt.Sprintf("pid %d", b.PID)
+	if b.Application != "" {
+		text += fmt.Sprintf(" (%s)", b.Application)
+	}
+	if b.User != "" {
+		text += " of " + b.User
+	}
+	if b.State != "" {
+		text += ", " + b.State
+	}
+	if !b.Since.IsZero() {
+		text += fmt.Sprintf(", transaction open for %s", b.Age.Round(time.Millisecond))
+	}
+	if !b.QueryBegan.IsZero() {
+		text += ", query since " + b.QueryBegan.UTC().Format(time.RFC3339)
+	}
+	if b.Table == "" {
+		return text + ", " + b.Mode
+	}
+	return text + fmt.Sprintf(", %s on %s", b.Mode, b.Table)
+}
+
+// conflicts are the locks that keep a lock from being granted (PostgreSQL
+// documentation, 13.3.1 Table-Level Locks), by the names of pg_locks.
+var conflicts = map[string][]string{
+	"AccessShareLock":          {"AccessExclusiveLock"},
+	"RowExclusiveLock":         {"ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock"},
+	"ShareUpdateExclusiveLock": {"ShareUpdateExclusiveLock", "ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock"},
+	"ShareLock":                {"RowExclusiveLock", "ShareUpdateExclusiveLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock"},
+	"ShareRowExclusiveLock":    {"RowExclusiveLock", "ShareUpdateExclusiveLock", "ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock"},
+	"AccessExclusiveLock": {"AccessShareLock", "RowShareLock", "RowExclusiveLock", "ShareUpdateExclusiveLock", "ShareLock", "ShareRowExclusiveLock",
+		"ExclusiveLock", "AccessExclusiveLock"},
+}
+
+// waits is what an action may come to wait for.
+type waits struct {
+	// tables and modes are locks that are in the way, pair by pair.
+	tables []uint32
+	modes  []string
+	// parent is the set's, whose creation lock is taken; 0 if it is not.
+	parent uint32
+	// snapshots says that every transaction with a snapshot is waited for.
+	snapshots bool
+}
+
+func (w *waits) lock(table uint32, mode string) {
+	for _, m := range conflicts[mode] {
+		w.tables, w.modes = append(w.tables, table), append(w.modes, m)
+	}
+}
+
+// waitsOf tells what a step of an action waits for; aside says that the step is one
+// that blocks neither readers nor writers while it waits.
+func waitsOf(snap partition.Snapshot, a partition.Action, aside bool) (w waits) {
+	parent := snap.Parent.OID
+	switch a.Kind {
+	case partition.Create:
+		w.parent = parent
+		w.lock(parent, "ShareUpdateExclusiveLock")
+	case partition.RouteRows:
+		w.lock(parent, "ShareRowExclusiveLock")
+	case partition.Sweep:
+		w.lock(parent, "RowExclusiveLock")
+		w.lock(a.OID, "RowExclusiveLock")
+	case partition.Analyze:
+		w.lock(a.OID, "ShareUpdateExclusiveLock")
+	case partition.Retire:
+		w.parent = parent
+		w.lock(parent, "AccessShareLock")
+		w.lock(a.OID, "AccessExclusiveLock")
+	case partition.Index:
+		// CREATE INDEX CONCURRENTLY waits for writers of the table, and in the end for
+		// whoever could still look at what the index lacks (PostgreSQL documentation,
+		// CREATE INDEX, Building Indexes Concurrently).
+		w.snapshots = aside
+		fallthrough
+	default:
+		mode := "AccessExclusiveLock"
+		if aside {
+			mode = "ShareUpdateExclusiveLock"
+		}
+		if aside && a.Kind == partition.Index {
+			w.lock(a.OID, "ShareLock")
+		}
+		w.lock(a.OID, mode)
+	}
+	return w
+}
+
+// creationLock is what stands for a table where the set's creation lock was held.
+const creationLock = "the set's creation lock"
+
+// blockers names the sessions that are in the way, the oldest transaction first. It
+// is asked right after the wait has ended, so it may miss one that has just ended, too.
+func (s *Session) blockers(ctx context.Context, w waits) []Blocker {
+	rows, err := s.conn.Query(ctx, `SELECT a.pid, coalesce(a.application_name, ''), coalesce(a.usename, ''), coalesce(a.state, ''),
+			coalesce(a.xact_start, '0001-01-01 00:00:00+00'), coalesce(a.query_start, '0001-01-01 00:00:00+00'),
+			coalesce(greatest(clock_timestamp() - a.xact_start, interval '0'), interval '0'), b.mode, b.what
+		FROM (
+			SELECT l.pid, l.mode, l.relation::regclass::text AS what
+			  FROM pg_locks AS l JOIN unnest($1::oid[], $2::text[]) AS w (relation, mode) ON w.relation = l.relation AND w.mode = l.mode
+			 WHERE l.granted AND l.locktype = 'relation' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+			UNION
+			SELECT l.pid, l.mode, $6
+			  FROM pg_locks AS l
+			 WHERE l.granted AND l.locktype = 'advisory' AND l.classid::bigint = $3 AND l.objid = $4 AND l.objsubid = 2
+			   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+			UNION
+			SELECT x.pid, 'snapshot', ''
+			  FROM pg_stat_activity AS x
+			 WHERE $5 AND x.backend_xmin IS NOT NULL AND x.backend_type = 'client backend' AND x.datname = current_database()
+		) AS b JOIN pg_stat_activity AS a USING (pid)
+		WHERE a.pid <> pg_backend_pid()
+		ORDER BY a.xact_start NULLS LAST, a.pid, b.mode = 'snapshot', b.what LIMIT 100`,
+		w.tables, w.modes, int64(setLockClass), w.parent, w.snapshots, creationLock)
+	if err != nil {
+		return nil // It is a courtesy; the lock timeout itself is what is reported.
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Blocker])
+	if err != nil {
+		return nil
+	}
+	// One line a session will do.
+	all = slices.CompactFunc(all, func(a, b Blocker) bool { return a.PID == b.PID })
+	return all[:min(len(all), 5)]
+}

@@ -1,0 +1,94 @@
+package postgres
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/partitiond/partitiond/maintenance/partition"
+)
+
+// TestBlockers has one session in the way of each kind of wait, and a bystander who
+// holds a lock on the parent and all months that keeps nobody from anything but
+// ACCESS EXCLUSIVE. Who is in the way is named, and nobody else.
+func TestBlockers(t *testing.T) {
+	t.Parallel()
+	now := time.Now().UTC().Format("event_2006_01")
+	for _, test := range []struct {
+		name, hold, want string
+		kind             partition.Kind
+		table            string
+		bystander        bool
+	}{
+		{"create, at the parent", "LOCK TABLE ONLY event_master IN SHARE UPDATE EXCLUSIVE MODE", "ShareUpdateExclusiveLock on public.event_master", partition.Create, now, true},
+		{"create, at the set's lock", "SELECT pg_advisory_xact_lock({class}, {parent})", "ExclusiveLock on the set's creation lock", partition.Create, now, true},
+		{"constrain, at the new CHECK", "SELECT FROM event_2018_11", "AccessShareLock on public.event_2018_11", partition.Constrain, "event_2018_11", false},
+		{"constrain, at its validation", "LOCK TABLE event_2018_12 IN SHARE UPDATE EXCLUSIVE MODE", "ShareUpdateExclusiveLock on public.event_2018_12", partition.Constrain, "event_2018_12", true},
+		{"align", "SELECT FROM event_2018_11", "AccessShareLock on public.event_2018_11", partition.Align, "event_2018_11", false},
+		{"index, at a writer", "DELETE FROM event_2018_11 WHERE false", "RowExclusiveLock on public.event_2018_11", partition.Index, "event_2018_11", true},
+		{"index, at a snapshot", "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT FROM elsewhere", "snapshot", partition.Index, "event_2018_11", true},
+		{"route, at the trigger", "DELETE FROM ONLY event_master WHERE false", "RowExclusiveLock on public.event_master", partition.RouteRows, "event_master", true},
+		{"sweep", "LOCK TABLE event_2018_11 IN SHARE MODE", "ShareLock on public.event_2018_11", partition.Sweep, "event_2018_11", true},
+		{"drop", "SELECT FROM event_2018_11", "AccessShareLock on public.event_2018_11", partition.Retire, "event_2018_11", false},
+		{"analyze", "LOCK TABLE ONLY event_master IN SHARE UPDATE EXCLUSIVE MODE", "ShareUpdateExclusiveLock on public.event_master", partition.Analyze, "event_master", true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			a := newApplied(t, twoMonths+`; CREATE INDEX ON event_master (created_at); ALTER TABLE event_master REPLICA IDENTITY FULL; CREATE TABLE elsewhere ();
+				INSERT INTO event_master (created_at) SELECT '2018-11-30' FROM generate_series(1, 5); ANALYZE event_2018_11`)
+			a.set.Limits.Retries, a.set.Limits.ConcurrentTimeout = 0, a.set.Limits.LockTimeout
+			if test.kind != partition.Retire {
+				a.set.Retention = partition.Retention{Then: partition.Keep}
+				a.exec(`ALTER TABLE event_2018_11 DROP CONSTRAINT partition_bounds, ADD CONSTRAINT old CHECK (date_trunc('day', created_at) >= '2018-11-01' AND date_trunc('day', created_at) < '2018-12-01');
+					ALTER TABLE event_2018_12 DROP CONSTRAINT partition_bounds;
+					ALTER TABLE event_2018_12 ADD CONSTRAINT partition_bounds CHECK (created_at >= '2018-12-01' AND created_at < '2019-01-01') NOT VALID`)
+			}
+			snap, act := a.planned(test.kind, test.table)
+			if test.bystander {
+				a.hold("SET application_name = 'bystander'; SELECT count(*) FROM event_master")
+			}
+			a.hold(strings.NewReplacer("{class}", fmt.Sprint(setLockClass), "{parent}", fmt.Sprint(int32(snap.Parent.OID))).Replace(test.hold))
+			out, err := a.apply(snap, act)
+			if code := pgCode(err); code != "55P03" {
+				t.Errorf("got %v (%s), want a lock timeout", err, code)
+			}
+			if len(out.Blockers) != 1 {
+				t.Fatalf("the blockers are %v", out.Blockers)
+			}
+			b := out.Blockers[0]
+			want(t, "application, user and state", b.Application+", "+b.User+", "+b.State, "holder, postgres, idle in transaction")
+			if b.PID == 0 || b.Since.IsZero() || b.QueryBegan.Before(b.Since) || b.Age <= 0 || b.Age > time.Since(b.Since)+partition.MaxSkew {
+				t.Errorf("the blocker is %+v", b)
+			}
+			if got := b.String(); !strings.HasSuffix(got, ", "+test.want) {
+				t.Errorf("the blocker is %q, which does not end with %q", got, test.want)
+			}
+		})
+	}
+}
+
+// TestBlockersUnseen asks as a role that may not see what others do: what it cannot
+// know it does not make up.
+func TestBlockersUnseen(t *testing.T) {
+	t.Parallel()
+	a := newApplied(t, twoMonths)
+	owner := a.Role(t, "owner")
+	a.exec("GRANT CREATE, USAGE ON SCHEMA public TO " + owner)
+	for _, table := range []string{"event_master", "event_2018_11", "event_2018_12"} {
+		a.exec("ALTER TABLE " + table + " OWNER TO " + owner)
+	}
+	a.set.Limits.Retries = 0
+	a.begin(a.URLAs(owner))
+	a.hold("SELECT FROM event_2018_11")
+	snap, act := a.planned(partition.Retire, "event_2018_11")
+	out, err := a.apply(snap, act)
+	if code := pgCode(err); code != "55P03" {
+		t.Errorf("got %v (%s), want a lock timeout", err, code)
+	}
+	if len(out.Blockers) != 1 {
+		t.Fatalf("the blockers are %v", out.Blockers)
+	}
+	b := out.Blockers[0]
+	want(t, "the blocker", strings.TrimPrefix(b.String(), fmt.Sprintf("pid %d", b.PID)), " (holder) of postgres, AccessShareLock on public.event_2018_11")
+}
