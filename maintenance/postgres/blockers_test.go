@@ -92,3 +92,29 @@ func TestBlockersUnseen(t *testing.T) {
 	b := out.Blockers[0]
 	want(t, "the blocker", strings.TrimPrefix(b.String(), fmt.Sprintf("pid %d", b.PID)), " (holder) of postgres, AccessShareLock on public.event_2018_11")
 }
+
+// TestStandBack has a reader on the first of two months that are due. The second is
+// not tried before those who queued behind the first try could get on.
+func TestStandBack(t *testing.T) {
+	t.Parallel()
+	a := newApplied(t, twoMonths)
+	a.set.Limits.Retries, a.set.Limits.RetryWait = 0, 12345*time.Microsecond
+	release := a.hold("LOCK TABLE event_2018_11 IN ACCESS SHARE MODE")
+	snap, first := a.planned(partition.Retire, "event_2018_11")
+	_, second := a.planned(partition.Retire, "event_2018_12")
+	if _, err := a.apply(snap, first); pgCode(err) != "55P03" {
+		t.Fatalf("got %v, want a lock timeout", err)
+	}
+	for _, then := range []struct {
+		action partition.Action
+		waited time.Duration
+	}{{second, a.set.Limits.RetryWait}, {first, 0}} {
+		out, err := a.apply(snap, then.action)
+		if err != nil || out.Waited != then.waited {
+			t.Errorf("%s waited for %s, %v; want %s", then.action.Table, out.Waited, err, then.waited)
+		}
+		if then.waited > 0 {
+			release()
+		}
+	}
+}

@@ -26,6 +26,8 @@ type Session struct {
 	Agent Agent
 	// recorded tells that there is a history, as far as the session has looked.
 	recorded bool
+	// crowded says that the last wait for a lock was in vain.
+	crowded bool
 }
 
 // Export writes a partition to a store, reads it back and compares. It answers
@@ -217,8 +219,30 @@ func retryable(err error) bool {
 // errBusy stands for a lock that was not waited for.
 var errBusy = errors.New("a session is making a partition of the set")
 
+// standBack pauses after a wait that was in vain, before something else is tried.
+// Whoever queued behind it may be about to lock one partition after another: without
+// a pause he would meet us at the next one, and so wait once for each of them.
+func (s *Session) standBack(ctx context.Context, set partition.Set, out *Outcome) error {
+	if !s.crowded {
+		return nil
+	}
+	s.crowded = false
+	out.Waited += set.Limits.RetryWait
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.stop:
+		return ErrStopped
+	case <-time.After(set.Limits.RetryWait):
+		return nil
+	}
+}
+
 // retry runs f until it succeeds, fails for good, or the set's retries are used up.
 func (s *Session) retry(ctx context.Context, set partition.Set, out *Outcome, f func() error) error {
+	if err := s.standBack(ctx, set, out); err != nil {
+		return err
+	}
 	b := backoff.NewExponentialBackOff()
 	b.InitialInterval, b.MaxInterval = set.Limits.RetryWait, set.Limits.MaxRetryWait
 	b.Multiplier = 2
@@ -227,10 +251,12 @@ func (s *Session) retry(ctx context.Context, set partition.Set, out *Outcome, f 
 		err := f()
 		switch {
 		case err == nil:
+			s.crowded = false
 			return struct{}{}, nil
 		case !retryable(err):
 			return struct{}{}, backoff.Permanent(err)
 		}
+		s.crowded = true
 		out.Waited += time.Since(began)
 		out.Blockers = s.blockers(ctx, out.waits)
 		if s.stopped() {
