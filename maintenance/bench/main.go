@@ -52,6 +52,7 @@ func sections() []section {
 		{name: "routing", title: "Routing rows", run: routing},
 		{name: "reads", title: "Reading through the parent", run: reads},
 		{name: "drop", title: "Dropping instead of deleting", run: dropping},
+		locksSection(),
 	}
 }
 
