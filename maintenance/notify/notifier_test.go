@@ -128,6 +128,7 @@ func TestPatienceWithTheServer(t *testing.T) {
 	n.Configure(Options{Log: log.logger(), Patience: time.Minute, Subscribers: []Subscriber{in.subscriber("ops", Failure, Recovery, Pass)}})
 	later := clocked(n)
 	ended := func(err error) { n.PassEnded(maintenance.Report{}, err) }
+	ended(fmt.Errorf("observe: %w", context.Canceled)) // Somebody has stopped it.
 	ended(errConnect)
 	later(30 * time.Second)
 	ended(errConnect)
@@ -137,7 +138,6 @@ func TestPatienceWithTheServer(t *testing.T) {
 	ended(errConnect) // A failure.
 	later(time.Minute)
 	ended(errConnect)
-	ended(fmt.Errorf("%w: %w", maintenance.ErrConnect, context.Canceled))
 	ended(nil)                          // A recovery, and a pass.
 	ended(errors.New("something else")) // That is not waited for.
 	n.Close(ages)
