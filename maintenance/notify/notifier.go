@@ -78,14 +78,22 @@ func (n *Notifier) Configure(o Options) {
 	if n.closed {
 		return
 	}
+	before := map[string]*queue{}
 	for _, q := range n.queues {
-		close(q.events)
+		before[q.Name] = q
 	}
 	n.options, n.queues = o, nil
 	for _, s := range o.Subscribers {
-		q := &queue{Subscriber: s, log: o.Log.With("receiver", s.Name), events: make(chan Event, queued)}
+		q := before[s.Name]
+		if delete(before, s.Name); q == nil {
+			q = &queue{waiting: make(chan message, queued)}
+			n.workers.Go(func() { q.work(n.ctx, n.firstWait) })
+		}
+		q.Subscriber, q.log = s, o.Log.With("receiver", s.Name)
 		n.queues = append(n.queues, q)
-		n.workers.Go(func() { q.work(n.ctx, n.firstWait) })
+	}
+	for _, gone := range before {
+		close(gone.waiting)
 	}
 }
 
@@ -96,7 +104,7 @@ func (n *Notifier) Close(bound time.Duration) {
 	if !n.closed {
 		n.closed = true
 		for _, q := range n.queues {
-			close(q.events)
+			close(q.waiting)
 		}
 		n.queues = nil
 	}

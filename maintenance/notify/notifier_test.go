@@ -171,6 +171,37 @@ func TestConfigureKeepsWhatWasTold(t *testing.T) {
 	}
 }
 
+// A new configuration lets nothing overtake what waits already.
+func TestConfigureKeepsTheOrder(t *testing.T) {
+	t.Parallel()
+	arrived, goOn := make(chan struct{}, 2), make(chan struct{})
+	in := newInbox(t, func(http.ResponseWriter, *http.Request) {
+		arrived <- struct{}{}
+		<-goOn
+	})
+	log := &logged{}
+	n := newNotifier(t, log, in.subscriber("ops", Failure, Recovery))
+	setEnded(n, "a", maintenance.Failed)
+	<-arrived
+	later := newInbox(t, nil)
+	n.Configure(Options{Log: log.logger(), Subscribers: []Subscriber{later.subscriber("ops", Failure, Recovery)}})
+	setEnded(n, "a", maintenance.Idle)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		n.Close(ages)
+	}()
+	// The recovery is for the new place, and is not there before the failure is done with.
+	if got := later.told(); len(got) > 0 {
+		t.Errorf("%q came first", got)
+	}
+	close(goOn)
+	<-ended
+	if diff := cmp.Diff([][]string{{"failure a"}, {"recovery a"}}, [][]string{in.told(), later.told()}); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
 // One who does not answer keeps neither the pass waiting nor the other one from
 // being told; what does not fit is dropped, counted and logged, and what waits at
 // the end is given up and logged, too.
