@@ -314,7 +314,7 @@ func decode(text []byte, key string) (Manifest, error) {
 	if sum != m.Digest || sum.Rows != m.Content.Rows {
 		return m, fmt.Errorf("the manifest's parts have %s, the whole %s, and %d rows were counted", sum, m.Digest, m.Content.Rows)
 	}
-	for _, name := range m.Supersedes {
+	for _, name := range slices.Concat(m.Supersedes, m.RestoredFrom) {
 		if !isManifest(name) {
 			return m, fmt.Errorf("the manifest supersedes %q, which is not a manifest", name)
 		}

@@ -107,6 +107,9 @@ const version2 = `{
   "supersedes": [
     "manifest.json"
   ],
+  "restored_from": [
+    "manifest.json"
+  ],
   "load": {
     "settings": {
       "TimeZone": "UTC"
