@@ -3,6 +3,7 @@ package pgtemp
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -70,6 +71,9 @@ func suitable(base string, as *syscall.Credential) (string, error) {
 	return base, nil
 }
 
+// newDirectory makes a directory and holds its lock. Until it holds that, another
+// process's removeAbandoned takes the directory for one that was left behind; then
+// it begins again.
 func newDirectory(base string, as *syscall.Credential) (*directory, error) {
 	for {
 		path, err := os.MkdirTemp(base, dirPrefix+"*")
@@ -79,9 +83,8 @@ func newDirectory(base string, as *syscall.Credential) (*directory, error) {
 		d := &directory{path: path, as: as}
 		d.lock, err = os.OpenFile(filepath.Join(path, "lock"), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 		if err == nil {
-			err = syscall.Flock(int(d.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-			if errors.Is(err, syscall.EWOULDBLOCK) {
-				// Another process's removeAbandoned came between: the directory is lost.
+			var held bool
+			if held, err = hold(d.lock); err == nil && !held {
 				_ = d.lock.Close() // nothing was written to it
 				continue
 			}
@@ -94,6 +97,28 @@ func newDirectory(base string, as *syscall.Credential) (*directory, error) {
 		}
 		return d, nil
 	}
+}
+
+// hold takes the lock, and reports whether it is the caller's: not so when
+// another process holds it, or held it and removed the file, in which case the
+// lock is one on a file without a name, which nobody else looks at.
+func hold(lock *os.File) (bool, error) {
+	err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	held, err := lock.Stat()
+	if err != nil {
+		return false, err
+	}
+	named, err := os.Lstat(lock.Name())
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && os.SameFile(held, named), err
 }
 
 // furnish makes the directories that belong to the server's user.
@@ -156,7 +181,7 @@ func removeIfAbandoned(path string) {
 		return
 	}
 	defer lock.Close() // nothing was written to it
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if held, err := hold(lock); err != nil || !held {
 		return
 	}
 	// The lock file goes last: if a server that is just shutting down still
