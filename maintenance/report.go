@@ -77,6 +77,10 @@ type ActionReport struct {
 	Blockers      []BlockerReport `json:"blockers,omitempty"`
 }
 
+// Failed tells whether the action was to be done and is not: neither is so of one
+// that a hold keeps from being done.
+func (r ActionReport) Failed() bool { return r.Error != "" && !r.Held }
+
 // BlockerReport names a session that an action waited for. Times are by the server's
 // clock; they are left out, and State is empty, where the daemon's role may not see them.
 type BlockerReport struct {

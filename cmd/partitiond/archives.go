@@ -99,11 +99,7 @@ type listing struct {
 
 // read lists the archives of the sets that the flags ask for and that have some.
 func (a *archives) read(ctx context.Context, one bool) (*maintenance.Maintainer, []listing, error) {
-	c, err := a.load()
-	if err != nil {
-		return nil, nil, err
-	}
-	sets, err := a.sets(c)
+	c, sets, m, err := a.ready(a.console)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -115,10 +111,6 @@ func (a *archives) read(ctx context.Context, one bool) (*maintenance.Maintainer,
 		return nil, nil, exitError{exitUsage, fmt.Errorf("%s has no set with an archive (retention.archive)", c.Path)}
 	case one && len(sets) > 1:
 		return nil, nil, exitError{exitUsage, errors.New("several sets have archives: expected --set with it")}
-	}
-	m, err := newMaintainer(c, newLogger(c.Log, a.console))
-	if err != nil {
-		return nil, nil, err
 	}
 	listings := make([]listing, len(sets))
 	for i, s := range sets {
@@ -199,8 +191,8 @@ func (a *archives) list(ctx context.Context) error {
 			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", e.Set, e.Period, e.Table, e.Rows, sized(e.Bytes), e.Format,
 				e.ExportedAt.Format("2006-01-02 15:04"), e.note(), e.URL)
 		}
-		if err := w.Flush(); err != nil {
-			return exitError{exitFailed, fmt.Errorf("print the list: %w", err)}
+		if err := flushed(w, "list"); err != nil {
+			return err
 		}
 	}
 	if err := errors.Join(bad...); err != nil {
@@ -301,10 +293,7 @@ func (a *archives) showOne(l listing, e archive.Listed) error {
 	for _, p := range e.Parts {
 		line("file", "%s, %s, %d rows, SHA-256 %s", l.store.URL(dir+p.File), sized(p.Bytes), p.Digest.Rows, p.SHA256)
 	}
-	if err := w.Flush(); err != nil {
-		return exitError{exitFailed, fmt.Errorf("print the manifest: %w", err)}
-	}
-	return nil
+	return flushed(w, "manifest")
 }
 
 // verifiedJSON is what became of verifying one archive.

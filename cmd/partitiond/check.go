@@ -32,15 +32,7 @@ is listed as pending and is no fault.
 }
 
 func (o *options) runCheck(ctx context.Context) error {
-	c, err := o.load()
-	if err != nil {
-		return err
-	}
-	sets, err := o.sets(c)
-	if err != nil {
-		return err
-	}
-	m, err := newMaintainer(c, newLogger(c.Log, newConsole(o.stderr)))
+	c, sets, m, err := o.ready(newConsole(o.stderr))
 	if err != nil {
 		return err
 	}

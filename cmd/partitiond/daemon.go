@@ -21,19 +21,11 @@ import (
 
 // runDaemon makes passes until the context ends.
 func (o *options) runDaemon(ctx context.Context) error {
-	c, err := o.load()
+	c, sets, m, err := o.ready(newConsole(o.stderr))
 	if err != nil {
 		return err
 	}
-	sets, err := o.sets(c)
-	if err != nil {
-		return err
-	}
-	log := newLogger(c.Log, newConsole(o.stderr))
-	m, err := newMaintainer(c, log)
-	if err != nil {
-		return err
-	}
+	log := m.Log
 	told, err := notifyOptions(c, log, serverPatience)
 	if err != nil {
 		return err
@@ -95,20 +87,11 @@ func (o *options) runDaemon(ctx context.Context) error {
 // reload reads the file and gives the scheduler what it says. Logging goes on
 // as it was when the daemon started, but for its level and format.
 func (o *options) reload(ctx context.Context, scheduler *maintenance.Scheduler, unit *systemd.Unit, notifier *notify.Notifier, mon *monitor.Monitor) (*config.Config, error) {
-	c, err := o.load()
+	c, sets, m, err := o.ready(newConsole(o.stderr))
 	if err != nil {
 		return nil, err
 	}
-	sets, err := o.sets(c)
-	if err != nil {
-		return nil, err
-	}
-	log := newLogger(c.Log, newConsole(o.stderr))
-	m, err := newMaintainer(c, log)
-	if err != nil {
-		return nil, err
-	}
-	told, err := notifyOptions(c, log, serverPatience)
+	told, err := notifyOptions(c, m.Log, serverPatience)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +100,7 @@ func (o *options) reload(ctx context.Context, scheduler *maintenance.Scheduler, 
 	}
 	notifier.Configure(told)
 	m.Watchers = append(m.Watchers, unit, notifier)
-	scheduler.Set(o.jobs(c, sets, m, log))
+	scheduler.Set(o.jobs(c, sets, m, m.Log))
 	return c, nil
 }
 

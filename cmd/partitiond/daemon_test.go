@@ -32,19 +32,33 @@ func (l *logs) await(msg string) map[string]any {
 	return nil
 }
 
+// daemon runs the daemon in this process until cancel is called, and returns its
+// log and what it will exit with.
+func (c *cli) daemon() (log *logs, code <-chan int, cancel context.CancelFunc) {
+	ctx, cancel := context.WithCancel(c.t.Context())
+	r, w := io.Pipe()
+	exit := make(chan int, 1)
+	go func() {
+		exit <- run(ctx, []string{"--config", c.file}, io.Discard, w)
+		_ = w.Close()
+	}()
+	return &logs{c.t, bufio.NewScanner(r)}, exit, cancel
+}
+
+// hangUp sends SIGHUP, which is for every daemon of this process.
+func hangUp(t *testing.T) {
+	t.Helper()
+	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // The daemon is one process with one set of signals, so what it does is told in
 // one test: a pass at start, a reload that is refused, one that is taken, and a stop.
 func TestDaemon(t *testing.T) {
 	c := newCLI(t, "[schedule]\ncron = \"@yearly\"\n"+eventsSet)
-	ctx, cancel := context.WithCancel(t.Context())
+	log, code, cancel := c.daemon()
 	defer cancel()
-	r, w := io.Pipe()
-	code := make(chan int, 1)
-	go func() {
-		code <- run(ctx, []string{"--config", c.file}, io.Discard, w)
-		_ = w.Close()
-	}()
-	log := &logs{t, bufio.NewScanner(r)}
 
 	if next := log.await("started")["next"]; next == "" || next == "0001-01-01T00:00:00Z" {
 		t.Errorf("the daemon does not say when the next pass is: %v", next)
@@ -56,17 +70,11 @@ func TestDaemon(t *testing.T) {
 		t.Errorf("the pass at start made %d partitions, expected 3", n)
 	}
 
-	hangUp := func() {
-		t.Helper()
-		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
-			t.Fatal(err)
-		}
-	}
 	c.write(c.db.URL, "[schedule]\ncron = \"never\"\n"+eventsSet)
-	hangUp()
+	hangUp(t)
 	log.await("the file is not good, the old configuration stays")
 	c.write(c.db.URL, "[schedule]\ncron = \"* * * * *\"\n"+eventsSet+"ahead = 5\n")
-	hangUp()
+	hangUp(t)
 	log.await("read the configuration again")
 
 	cancel()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -246,13 +247,6 @@ func (h *historyOptions) listEvents(ctx context.Context, v *chronicle) error {
 	return flushed(w, "history")
 }
 
-func flushed(w *tabwriter.Writer, what string) error {
-	if err := w.Flush(); err != nil {
-		return exitError{exitFailed, fmt.Errorf("print the %s: %w", what, err)}
-	}
-	return nil
-}
-
 func failedUnlessMissing(err error) error {
 	if errors.Is(err, postgres.ErrHistoryMissing) {
 		return err
@@ -312,12 +306,7 @@ func (h *historyOptions) listPasses(ctx context.Context, v *chronicle) error {
 
 func printPassedSet(h *historyOptions, s maintenance.PassedSet) {
 	line := fmt.Sprintf("  %s: %s", s.Set, s.Status)
-	var verbs []string
-	for verb := range s.Done {
-		verbs = append(verbs, verb)
-	}
-	slices.Sort(verbs)
-	for _, verb := range verbs {
+	for _, verb := range slices.Sorted(maps.Keys(s.Done)) {
 		line += fmt.Sprintf(", %s %d", verb, s.Done[verb])
 	}
 	if s.Problems > 0 {

@@ -137,10 +137,7 @@ func (h *historyOptions) tellSet(ctx context.Context, v *chronicle, i int, event
 		p := presentJSON{Partition: c.Name.String(), From: a.place.text(c.Bounds.From), To: a.place.text(c.Bounds.To), Held: []string{}}
 		for _, hold := range snap.Holds {
 			if hold.Covers(c) && hold.Active(snap.Server.Now) {
-				if !hold.Until.IsZero() {
-					hold.Until = hold.Until.In(a.place.wall)
-				}
-				p.Held = append(p.Held, fmt.Sprintf("hold %d %s", hold.ID, hold))
+				p.Held = append(p.Held, fmt.Sprintf("hold %d %s", hold.ID, hold.In(a.place.wall)))
 			}
 		}
 		a.Partitions = append(a.Partitions, p)

@@ -112,20 +112,13 @@ func (o *options) listHolds(ctx context.Context) error {
 	w := tabwriter.NewWriter(o.stdout, 0, 0, 2, ' ', 0)
 	for _, h := range holds {
 		p := known(places, h.Parent)
-		until := h.Hold
-		if !until.Until.IsZero() {
-			until.Until = until.Until.In(p.wall)
-		}
 		state := "active"
 		if !h.Active(now) {
 			state = "expired"
 		}
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\tby %s on %s\n", h.ID, h.Parent, p.bounds(h.Bounds), state, until, h.Kind, h.MadeBy, h.MadeAt.In(p.wall).Format(time.DateOnly))
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\tby %s on %s\n", h.ID, h.Parent, p.bounds(h.Bounds), state, h.In(p.wall), h.Kind, h.MadeBy, h.MadeAt.In(p.wall).Format(time.DateOnly))
 	}
-	if err := w.Flush(); err != nil {
-		return exitError{exitFailed, fmt.Errorf("print the holds: %w", err)}
-	}
-	return nil
+	return flushed(w, "holds")
 }
 
 func known(places map[partition.Name]place, parent partition.Name) place {

@@ -1,17 +1,13 @@
 package main
 
 import (
-	"bufio"
-	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -141,15 +137,8 @@ func TestDaemonTellsOnce(t *testing.T) {
 	head := fmt.Sprintf("[schedule]\ncron = \"@every 1s\"\n[[notify]]\nurl = %q\nevents = [\"failure\", \"recovery\", \"pass\"]\n", ops.url())
 	missing := "[[set]]\nparent = \"public.missing\"\nkey = \"at\"\n"
 	c := newCLI(t, head+missing)
-	ctx, cancel := context.WithCancel(t.Context())
+	log, code, cancel := c.daemon()
 	defer cancel()
-	r, w := io.Pipe()
-	code := make(chan int, 1)
-	go func() {
-		code <- run(ctx, []string{"--config", c.file}, io.Discard, w)
-		_ = w.Close()
-	}()
-	log := &logs{t, bufio.NewScanner(r)}
 	awaitTold := func(want string) {
 		t.Helper()
 		for {
@@ -175,9 +164,7 @@ func TestDaemonTellsOnce(t *testing.T) {
 	awaitTold("pass partly")
 	awaitTold("pass partly")
 	c.write(c.db.URL, head+"timeout = \"20s\"\n"+missing)
-	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
+	hangUp(t)
 	awaitTold("pass partly")
 	awaitTold("pass partly")
 	c.exec(`CREATE TABLE missing (at timestamptz)`)

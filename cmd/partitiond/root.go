@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/partitiond/partitiond/maintenance"
 	"github.com/partitiond/partitiond/maintenance/config"
 	"github.com/partitiond/partitiond/maintenance/partition"
 )
@@ -86,6 +87,21 @@ func (o *options) load() (*config.Config, error) {
 		return nil, exitError{exitUsage, err}
 	}
 	return c, nil
+}
+
+// ready reads the configuration and wires it to its server, with the sets that the
+// flags ask for; the log goes to w.
+func (o *options) ready(w *console) (*config.Config, []partition.Set, *maintenance.Maintainer, error) {
+	c, err := o.load()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	sets, err := o.sets(c)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	m, err := newMaintainer(c, newLogger(c.Log, w))
+	return c, sets, m, err
 }
 
 // sets returns the sets that the flags ask for, with what the flags change.

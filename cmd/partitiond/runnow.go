@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"text/tabwriter"
 	"time"
 
 	"github.com/partitiond/partitiond/maintenance"
@@ -16,21 +17,12 @@ import (
 
 // runOnce makes one pass, or prints its plan, and answers with its exit code.
 func (o *options) runOnce(ctx context.Context) error {
-	c, err := o.load()
-	if err != nil {
-		return err
-	}
-	sets, err := o.sets(c)
-	if err != nil {
-		return err
-	}
 	console := newConsole(o.stderr)
-	log := newLogger(c.Log, console)
-	m, err := newMaintainer(c, log)
+	c, sets, m, err := o.ready(console)
 	if err != nil {
 		return err
 	}
-	told, err := notifyOptions(c, log, 0)
+	told, err := notifyOptions(c, m.Log, 0)
 	if err != nil {
 		return err
 	}
@@ -44,7 +36,7 @@ func (o *options) runOnce(ctx context.Context) error {
 		}
 		return o.printPlans(planned)
 	}
-	unit, notifier := systemd.NewUnit(log, c.Schedule.Location), notify.New(told)
+	unit, notifier := systemd.NewUnit(m.Log, c.Schedule.Location), notify.New(told)
 	m.Watchers = append(m.Watchers, unit, notifier)
 	endStatus := unit.Follow()
 	hard, stop := bounded(ctx, c.Schedule.StopTimeout)
@@ -78,6 +70,14 @@ func printJSON(w io.Writer, v any) error {
 	e.SetIndent("", "  ")
 	if err := e.Encode(v); err != nil {
 		return exitError{exitFailed, fmt.Errorf("print the result: %w", err)}
+	}
+	return nil
+}
+
+// flushed ends a table.
+func flushed(w *tabwriter.Writer, what string) error {
+	if err := w.Flush(); err != nil {
+		return exitError{exitFailed, fmt.Errorf("print the %s: %w", what, err)}
 	}
 	return nil
 }
@@ -118,7 +118,7 @@ func printReport(w io.Writer, r maintenance.Report) {
 			fmt.Fprintln(w, "  error:", s.Error)
 		}
 		for _, a := range s.Actions {
-			if a.Error != "" && !a.Held {
+			if a.Failed() {
 				fmt.Fprintf(w, "  failed: %s %s: %s\n", a.Action, a.Table, a.Error)
 			}
 			if a.Unrecorded {

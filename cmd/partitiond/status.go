@@ -41,15 +41,7 @@ terminal it has colours, unless NO_COLOR is set.
 }
 
 func (o *options) runStatus(ctx context.Context) error {
-	c, err := o.load()
-	if err != nil {
-		return err
-	}
-	sets, err := o.sets(c)
-	if err != nil {
-		return err
-	}
-	m, err := newMaintainer(c, newLogger(c.Log, newConsole(o.stderr)))
+	c, sets, m, err := o.ready(newConsole(o.stderr))
 	if err != nil {
 		return err
 	}
@@ -92,7 +84,7 @@ func printerTo(w io.Writer) stripPrinter {
 	return p
 }
 
-// stateLook is how a state stateLooks: its letter, and the colours of SGR (ECMA-48), from
+// stateLook is how a state looks: its letter, and the colours of SGR (ECMA-48), from
 // the 256 that nearly every terminal has.
 type stateLook struct{ letter, sgr string }
 

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"context"
 	"encoding/json"
 	"io"
 	"net"
@@ -10,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/partitiond/partitiond/maintenance/monitor"
@@ -89,20 +86,13 @@ func TestDaemonAtTakenPort(t *testing.T) {
 // Not parallel: the signal is for every daemon of this process.
 func TestDaemonMovesItsMonitor(t *testing.T) {
 	c := newCLI(t, monitorAt("127.0.0.1:0", ""))
-	ctx, cancel := context.WithCancel(t.Context())
+	log, code, cancel := c.daemon()
 	defer cancel()
-	r, w := io.Pipe()
-	code := make(chan int, 1)
-	go func() {
-		code <- run(ctx, []string{"--config", c.file}, io.Discard, w)
-		_ = w.Close()
-	}()
-	log := &logs{t, bufio.NewScanner(r)}
 	first, _ := log.await("the monitor listens")["address"].(string)
 	log.await("the pass ended")
 	get := func(address, path, user, password string) (int, string) {
 		t.Helper()
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path, nil)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -123,12 +113,6 @@ func TestDaemonMovesItsMonitor(t *testing.T) {
 	_, metrics := get(first, "/metrics", "", "")
 	expect(t, metrics, `partitiond_actions_total{action="create",outcome="done",set="public.events"} 3`, "partitiond_config_last_reload_successful 1")
 
-	hangUp := func() {
-		t.Helper()
-		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
-			t.Fatal(err)
-		}
-	}
 	// A listener that cannot be moved leaves all as it was.
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -136,7 +120,7 @@ func TestDaemonMovesItsMonitor(t *testing.T) {
 	}
 	defer taken.Close()
 	c.write(c.db.URL, monitorAt(taken.Addr().String(), ""))
-	hangUp()
+	hangUp(t)
 	log.await("the file is not good, the old configuration stays")
 	_, metrics = get(first, "/metrics", "", "")
 	expect(t, metrics, "partitiond_config_last_reload_successful 0")
@@ -146,7 +130,7 @@ func TestDaemonMovesItsMonitor(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.write(c.db.URL, monitorAt("127.0.0.2:0", "user = \"ops\"\npassword_file = \""+secret+"\"\n"))
-	hangUp()
+	hangUp(t)
 	second, _ := log.await("the monitor listens")["address"].(string)
 	log.await("read the configuration again")
 	if status, _ := get(second, "/", "", ""); status != http.StatusUnauthorized {

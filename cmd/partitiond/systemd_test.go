@@ -3,55 +3,15 @@ package main
 import (
 	"context"
 	"io"
-	"net"
-	"os"
-	"path/filepath"
-	"regexp"
-	"syscall"
 	"testing"
-	"time"
+
+	"github.com/partitiond/partitiond/maintenance/systemd/systemdtest"
 )
-
-// supervisor is the socket where systemd would listen.
-type supervisor struct {
-	t    *testing.T
-	conn *net.UnixConn
-}
-
-func newSupervisor(t *testing.T) *supervisor {
-	path := filepath.Join(t.TempDir(), "notify")
-	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	t.Setenv("NOTIFY_SOCKET", path)
-	return &supervisor{t, conn}
-}
-
-// await returns the next message that matches; none in ages fails the test.
-func (s *supervisor) await(pattern string) string {
-	s.t.Helper()
-	want := regexp.MustCompile(pattern)
-	buf := make([]byte, 64<<10)
-	if err := s.conn.SetReadDeadline(time.Now().Add(2 * time.Minute)); err != nil {
-		s.t.Fatal(err)
-	}
-	for {
-		n, err := s.conn.Read(buf)
-		if err != nil {
-			s.t.Fatalf("waiting for %q: %v", pattern, err)
-		}
-		if message := string(buf[:n]); want.MatchString(message) {
-			return message
-		}
-	}
-}
 
 // TestDaemonTellsSystemd follows the daemon from its start through a pass and two
 // reloads to its end, as systemd sees it.
 func TestDaemonTellsSystemd(t *testing.T) {
-	s := newSupervisor(t)
+	s := systemdtest.Listen(t)
 	t.Setenv("WATCHDOG_USEC", "300000")
 	c := newCLI(t, "[schedule]\ncron = \"@yearly\"\ntime_zone = \"Asia/Tokyo\"\n"+eventsSet)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -60,25 +20,23 @@ func TestDaemonTellsSystemd(t *testing.T) {
 	go func() { code <- run(ctx, []string{"--config", c.file}, io.Discard, io.Discard) }()
 
 	const next = `next pass \d{4}-01-01 00:00 JST`
-	s.await(`^READY=1\nSTATUS=waiting; ` + next + `$`)
-	s.await(`^STATUS=pass over 1 set since \d\d:\d\d:\d\d$|^STATUS=.*; last pass .* JST: done$`)
-	s.await(`^WATCHDOG=1$`)
-	hangUp := func() {
+	s.Await(`^READY=1\nSTATUS=waiting; ` + next + `$`)
+	s.Await(`^STATUS=pass over 1 set since \d\d:\d\d:\d\d$|^STATUS=.*; last pass .* JST: done$`)
+	s.Await(`^WATCHDOG=1$`)
+	reload := func() {
 		t.Helper()
-		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
-			t.Fatal(err)
-		}
-		s.await(`^RELOADING=1\nMONOTONIC_USEC=\d+\nSTATUS=reading the configuration$`)
+		hangUp(t)
+		s.Await(`^RELOADING=1\nMONOTONIC_USEC=\d+\nSTATUS=reading the configuration$`)
 	}
 	c.write(c.db.URL, "[schedule]\ncron = \"never\"\n"+eventsSet)
-	hangUp()
-	s.await(`^READY=1\nSTATUS=the file is not good, the old configuration stays; waiting; ` + next + `; last pass .* JST: done$|^READY=1\nSTATUS=the file is not good.* pass over`)
+	reload()
+	s.Await(`^READY=1\nSTATUS=the file is not good, the old configuration stays; waiting; ` + next + `; last pass .* JST: done$|^READY=1\nSTATUS=the file is not good.* pass over`)
 	c.write(c.db.URL, "[schedule]\ncron = \"@yearly\"\n"+eventsSet)
-	hangUp()
-	s.await(`^READY=1\nSTATUS=.*next pass \d{4}-01-01 00:00 UTC|^READY=1\nSTATUS=pass over`)
+	reload()
+	s.Await(`^READY=1\nSTATUS=.*next pass \d{4}-01-01 00:00 UTC|^READY=1\nSTATUS=pass over`)
 
 	cancel()
-	s.await(`^STOPPING=1\nSTATUS=stopping: waiting for the current transaction$`)
+	s.Await(`^STOPPING=1\nSTATUS=stopping: waiting for the current transaction$`)
 	if got := <-code; got != exitOK {
 		t.Errorf("the daemon exits with %d", got)
 	}
@@ -86,7 +44,7 @@ func TestDaemonTellsSystemd(t *testing.T) {
 
 // While a stop waits for a transaction, the watchdog is still told that all is well.
 func TestStoppingIsAlive(t *testing.T) {
-	s := newSupervisor(t)
+	s := systemdtest.Listen(t)
 	t.Setenv("WATCHDOG_USEC", "30000")
 	c := newCLI(t, "[schedule]\ncron = \"@yearly\"\nstop_timeout = \"1m\"\n[limits]\nlock_timeout = \"1m\"\n"+eventsSet)
 	other := c.db.Conn(t)
@@ -97,15 +55,15 @@ func TestStoppingIsAlive(t *testing.T) {
 	defer cancel()
 	code := make(chan int, 1)
 	go func() { code <- run(ctx, []string{"--config", c.file}, io.Discard, io.Discard) }()
-	s.await(`^STATUS=pass over 1 set`)
+	s.Await(`^STATUS=pass over 1 set`)
 	waiting := `SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'public.events'::regclass`
 	for c.int(waiting) == 0 {
-		s.await(`^WATCHDOG=1$`)
+		s.Await(`^WATCHDOG=1$`)
 	}
 	cancel()
-	s.await(`^STOPPING=1\n`)
-	s.await(`^WATCHDOG=1$`)
-	s.await(`^WATCHDOG=1$`)
+	s.Await(`^STOPPING=1\n`)
+	s.Await(`^WATCHDOG=1$`)
+	s.Await(`^WATCHDOG=1$`)
 	if _, err := other.Exec(t.Context(), `COMMIT`); err != nil {
 		t.Fatal(err)
 	}

@@ -15,9 +15,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
 	"github.com/partitiond/partitiond/maintenance/bench/measure"
 	"github.com/partitiond/partitiond/maintenance/pgtemp"
@@ -80,13 +78,7 @@ func main() {
 	flag.StringVar(&o.out, "out", "", "write the report to this `file`, too")
 	flag.StringVar(&o.profile, "profile", "", "write a CPU and a heap profile of this program to this `directory`")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Stdout, os.Stderr, o)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
-	}
+	os.Exit(measure.Main("bench", func(ctx context.Context) error { return run(ctx, os.Stdout, os.Stderr, o) }))
 }
 
 // run measures, tells what it is at on progress, and writes the report to out.

@@ -63,7 +63,7 @@ func (l Last) notices() []Notice {
 		out = append(out, Notice{l.Report.Set, "The pass that ended " + at + " could not finish it: " + l.Report.Error, "The next pass tries again."})
 	}
 	for _, a := range l.Report.Actions {
-		if a.Error != "" && !a.Held {
+		if a.Failed() {
 			out = append(out, Notice{l.Report.Set, "In the pass that ended " + at + ", " + a.Action + " of " + a.Table + " failed: " + a.Error, "The next pass tries again."})
 		}
 	}

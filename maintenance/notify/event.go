@@ -71,7 +71,7 @@ func describe(r maintenance.SetReport) string {
 		why = append(why, r.Error)
 	}
 	for _, a := range r.Actions {
-		if a.Error != "" && !a.Held {
+		if a.Failed() {
 			why = append(why, fmt.Sprintf("%s %s: %s", a.Action, a.Table, a.Error))
 		}
 	}

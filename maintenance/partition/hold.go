@@ -46,6 +46,14 @@ func (h Hold) Covers(c Partition) bool {
 	return h.Bounds.Overlaps(c.Bounds) && (h.OID == 0 || h.OID == c.OID)
 }
 
+// In returns the hold with Until in a location.
+func (h Hold) In(loc *time.Location) Hold {
+	if !h.Until.IsZero() {
+		h.Until = h.Until.In(loc)
+	}
+	return h
+}
+
 // String says until when and why, as in "until 2027-01-01 00:00 UTC (lawsuit)",
 // in the location that Until has.
 func (h Hold) String() string {
@@ -86,10 +94,7 @@ func HeldBy(holds []Hold, c Partition, now time.Time, loc *time.Location) *Hold 
 	if longest == nil {
 		return nil
 	}
-	h := *longest
-	if !h.Until.IsZero() {
-		h.Until = h.Until.In(loc)
-	}
+	h := longest.In(loc)
 	return &h
 }
 

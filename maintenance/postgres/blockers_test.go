@@ -49,14 +49,7 @@ func TestBlockers(t *testing.T) {
 				a.hold("SET application_name = 'bystander'; SELECT count(*) FROM event_master")
 			}
 			a.hold(strings.NewReplacer("{class}", fmt.Sprint(setLockClass), "{parent}", fmt.Sprint(int32(snap.Parent.OID))).Replace(test.hold))
-			out, err := a.apply(snap, act)
-			if code := pgCode(err); code != "55P03" {
-				t.Errorf("got %v (%s), want a lock timeout", err, code)
-			}
-			if len(out.Blockers) != 1 {
-				t.Fatalf("the blockers are %v", out.Blockers)
-			}
-			b := out.Blockers[0]
+			b := a.blocked(snap, act)
 			want(t, "application, user and state", b.Application+", "+b.User+", "+b.State, "holder, postgres, idle in transaction")
 			if b.PID == 0 || b.Since.IsZero() || b.QueryBegan.Before(b.Since) || b.Age <= 0 || b.Age > time.Since(b.Since)+partition.MaxSkew {
 				t.Errorf("the blocker is %+v", b)
@@ -66,6 +59,19 @@ func TestBlockers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// blocked tries an action that waits in vain for a single session, which it returns.
+func (a *applied) blocked(snap partition.Snapshot, act partition.Action) Blocker {
+	a.t.Helper()
+	out, err := a.apply(snap, act)
+	if code := pgCode(err); code != "55P03" {
+		a.t.Errorf("got %v (%s), want a lock timeout", err, code)
+	}
+	if len(out.Blockers) != 1 {
+		a.t.Fatalf("the blockers are %v", out.Blockers)
+	}
+	return out.Blockers[0]
 }
 
 // TestBlockersUnseen asks as a role that may not see what others do: what it cannot
@@ -82,14 +88,7 @@ func TestBlockersUnseen(t *testing.T) {
 	a.begin(a.URLAs(owner))
 	a.hold("SELECT FROM event_2018_11")
 	snap, act := a.planned(partition.Retire, "event_2018_11")
-	out, err := a.apply(snap, act)
-	if code := pgCode(err); code != "55P03" {
-		t.Errorf("got %v (%s), want a lock timeout", err, code)
-	}
-	if len(out.Blockers) != 1 {
-		t.Fatalf("the blockers are %v", out.Blockers)
-	}
-	b := out.Blockers[0]
+	b := a.blocked(snap, act)
 	want(t, "the blocker", strings.TrimPrefix(b.String(), fmt.Sprintf("pid %d", b.PID)), " (holder) of postgres, AccessShareLock on public.event_2018_11")
 }
 

@@ -45,8 +45,8 @@ var errHoldsBusy = errors.New("a session is making the table of holds")
 const holdsLock = "hashtextextended('partitiond.hold', 0)"
 
 // InstallTables makes the daemon's own tables, of holds, of what was restored and of
-// what happened, where one of the first two is missing. Without the privilege to do so the error is
-// [ErrHoldsMissing], and a transaction goes on.
+// what happened, where one of the first two is missing. Without the privilege to do
+// so the error is [ErrHoldsMissing], and a transaction goes on.
 func InstallTables(ctx context.Context, q Querier) error {
 	for _, name := range []string{"hold", "restored"} {
 		if exists, err := tableExists(ctx, q, name); err != nil {
@@ -124,6 +124,11 @@ func AddHold(ctx context.Context, q Querier, parent partition.Name, h partition.
 	if err := InstallTables(ctx, q); err != nil {
 		return 0, err
 	}
+	return addHold(ctx, q, parent, h)
+}
+
+// addHold is AddHold where the table is known to be there.
+func addHold(ctx context.Context, q Querier, parent partition.Name, h partition.Hold) (int64, error) {
 	var oid *uint32
 	if h.OID != 0 {
 		oid = &h.OID
@@ -237,24 +242,6 @@ func (s *Session) held(ctx context.Context, q Querier, set partition.Set, a part
 // own role, for the parent's owner may have nothing to do with the holds.
 func (s *Session) recheckHolds(ctx context.Context, tx pgx.Tx, set partition.Set, a partition.Action, role string) error {
 	return asSession(ctx, tx, role, func() error { return s.recheckHoldsAsSession(ctx, tx, set, a) })
-}
-
-// asSession runs f as the session's own role, in a transaction that acts as another
-// one unless that is empty.
-func asSession(ctx context.Context, tx pgx.Tx, role string, f func() error) error {
-	if role == "" {
-		return f()
-	}
-	if _, err := tx.Exec(ctx, "SET LOCAL ROLE NONE"); err != nil {
-		return fmt.Errorf("act as oneself: %w", err)
-	}
-	if err := f(); err != nil {
-		return err
-	}
-	if _, err := tx.Exec(ctx, "SET LOCAL ROLE "+quoteIdent(role)); err != nil {
-		return fmt.Errorf("act as the owner again: %w", err)
-	}
-	return nil
 }
 
 func (s *Session) recheckHoldsAsSession(ctx context.Context, tx pgx.Tx, set partition.Set, a partition.Action) error {

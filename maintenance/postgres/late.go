@@ -55,7 +55,7 @@ func holdLate(ctx context.Context, conn *pgx.Conn, parent partition.Name, hold p
 			return err
 		}
 		held = true
-		_, err := AddHold(ctx, tx, parent, hold)
+		_, err := addHold(ctx, tx, parent, hold)
 		return err
 	})
 	return held && err == nil, err

@@ -208,15 +208,11 @@ func (o *observation) classify(routing *partition.Routing, set int, p *parent) {
 			}
 		}
 	}
-	routing.Function, routing.Fingerprint = chosen[0].state, chosen[0].fingerprint
-	// They are ours only together. The one that makes partitions acts for its owner,
-	// who has to be the parent's, and must look for nothing where whoever calls it
-	// could put something else.
-	together := !slices.ContainsFunc(chosen[1:], func(f routine) bool {
-		return f.state != partition.FunctionOurs || f.fingerprint != chosen[0].fingerprint
-	})
+	routing.Function, routing.Fingerprint = together(chosen)
+	// The one that makes partitions acts for its owner, who has to be the parent's,
+	// and must look for nothing where whoever calls it could put something else.
 	create := chosen[1]
-	if routing.Function == partition.FunctionOurs && !(together && create.definer && create.searchPath && create.owner == p.owner) {
+	if routing.Function == partition.FunctionOurs && !(create.definer && create.searchPath && create.owner == p.owner) {
 		routing.Function, routing.Fingerprint = partition.FunctionAltered, ""
 	}
 }

@@ -31,21 +31,14 @@ func classifyFunction(source string) (state partition.FunctionState, fingerprint
 	return partition.FunctionUnknown, ""
 }
 
-// classifyRouting tells what a set's three functions are, whose sources come in
-// the order of [routeNames] and are empty where a function does not exist. They
-// are ours only together.
-func classifyRouting(sources [3]string) (state partition.FunctionState, fingerprint string) {
-	if sources[0] == "" {
-		return partition.FunctionMissing, ""
-	}
-	state, fingerprint = classifyFunction(sources[0])
-	if state != partition.FunctionOurs {
-		return state, ""
-	}
-	for _, source := range sources[1:] {
-		if s, f := classifyFunction(source); s != state || f != fingerprint {
-			return partition.FunctionAltered, ""
-		}
+// together tells what a set's three functions are, in the order of [routeNames].
+// They are ours only together.
+func together(functions [3]routine) (state partition.FunctionState, fingerprint string) {
+	state, fingerprint = functions[0].state, functions[0].fingerprint
+	if state == partition.FunctionOurs && slices.ContainsFunc(functions[1:], func(f routine) bool {
+		return f.state != state || f.fingerprint != fingerprint
+	}) {
+		return partition.FunctionAltered, ""
 	}
 	return state, fingerprint
 }

@@ -170,26 +170,40 @@ func (s *Session) inTx(ctx context.Context, set partition.Set, role string, f fu
 	})
 }
 
+// asSession runs f as the session's own role, in a transaction that acts as another
+// one unless that is empty.
+func asSession(ctx context.Context, tx pgx.Tx, role string, f func() error) error {
+	if role == "" {
+		return f()
+	}
+	if _, err := tx.Exec(ctx, "SET LOCAL ROLE NONE"); err != nil {
+		return fmt.Errorf("act as oneself: %w", err)
+	}
+	if err := f(); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, "SET LOCAL ROLE "+quoteIdent(role)); err != nil {
+		return fmt.Errorf("act as the owner again: %w", err)
+	}
+	return nil
+}
+
 func (s *Session) runStatements(ctx context.Context, tx pgx.Tx, step Step, out *Outcome) error {
 	out.notes = nil // Of an earlier try, which was rolled back.
 	for _, st := range step.Statements {
 		run := func(tx pgx.Tx) error {
-			if st.AsSession && step.Role != "" {
-				if _, err := tx.Exec(ctx, "SET LOCAL ROLE NONE"); err != nil {
-					return fmt.Errorf("act as oneself: %w", err)
+			exec := func() error {
+				tag, err := tx.Exec(ctx, st.SQL)
+				if err != nil {
+					return fmt.Errorf("run %s: %w", brief(st.SQL), err)
 				}
+				out.lastTag = tag
+				return nil
 			}
-			tag, err := tx.Exec(ctx, st.SQL)
-			if err != nil {
-				return fmt.Errorf("run %s: %w", brief(st.SQL), err)
+			if st.AsSession {
+				return asSession(ctx, tx, step.Role, exec)
 			}
-			if st.AsSession && step.Role != "" {
-				if _, err := tx.Exec(ctx, "SET LOCAL ROLE "+quoteIdent(step.Role)); err != nil {
-					return fmt.Errorf("act as the owner again: %w", err)
-				}
-			}
-			out.lastTag = tag
-			return nil
+			return exec()
 		}
 		if !st.Optional {
 			if err := run(tx); err != nil {

@@ -90,7 +90,7 @@ func outcome(r maintenance.Report, err error) string {
 func wrong(s maintenance.SetReport) string {
 	failed := 0
 	for _, a := range s.Actions {
-		if a.Error != "" && !a.Held {
+		if a.Failed() {
 			failed++
 		}
 	}

@@ -3,7 +3,6 @@ package systemd
 import (
 	"errors"
 	"log/slog"
-	"net"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -14,44 +13,13 @@ import (
 
 	"github.com/partitiond/partitiond/maintenance"
 	"github.com/partitiond/partitiond/maintenance/partition"
+	"github.com/partitiond/partitiond/maintenance/systemd/systemdtest"
 )
-
-// manager is the socket where systemd would listen.
-type manager struct {
-	t    *testing.T
-	conn *net.UnixConn
-}
-
-// newManager sets NOTIFY_SOCKET, so its test cannot be parallel.
-func newManager(t *testing.T) *manager {
-	path := filepath.Join(t.TempDir(), "notify")
-	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	t.Setenv("NOTIFY_SOCKET", path)
-	return &manager{t, conn}
-}
-
-// next returns the next message.
-func (m *manager) next() string {
-	m.t.Helper()
-	buf := make([]byte, 64<<10)
-	if err := m.conn.SetReadDeadline(time.Now().Add(2 * time.Minute)); err != nil {
-		m.t.Fatal(err)
-	}
-	n, err := m.conn.Read(buf)
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	return string(buf[:n])
-}
 
 func newUnit() *Unit { return NewUnit(slog.New(slog.DiscardHandler), time.UTC) }
 
 func TestMessages(t *testing.T) {
-	m := newManager(t)
+	m := systemdtest.Listen(t)
 	u := newUnit()
 	berlin, err := time.LoadLocation("Europe/Berlin")
 	if err != nil {
@@ -60,14 +28,14 @@ func TestMessages(t *testing.T) {
 	next := time.Date(2026, 12, 1, 2, 0, 0, 0, time.UTC)
 	expect := func(want string) {
 		t.Helper()
-		if got := m.next(); got != want {
+		if got := m.Next(); got != want {
 			t.Errorf("got  %q\nwant %q", got, want)
 		}
 	}
 	u.Ready(next.In(berlin), "")
 	expect("READY=1\nSTATUS=waiting; next pass 2026-12-01 03:00 CET")
 	u.Reloading()
-	if got := m.next(); !regexp.MustCompile(`^RELOADING=1\nMONOTONIC_USEC=[1-9][0-9]*\nSTATUS=reading the configuration$`).MatchString(got) {
+	if got := m.Next(); !regexp.MustCompile(`^RELOADING=1\nMONOTONIC_USEC=[1-9][0-9]*\nSTATUS=reading the configuration$`).MatchString(got) {
 		t.Errorf("a reload is told by %q", got)
 	}
 	u.Ready(next, "the file\nis not good")
@@ -83,11 +51,11 @@ func TestMessages(t *testing.T) {
 // While something runs, and only where the unit has a watchdog, it is told that
 // the program is alive.
 func TestWatchdog(t *testing.T) {
-	m := newManager(t)
+	m := systemdtest.Listen(t)
 	t.Setenv("WATCHDOG_USEC", "30000")
 	newUnit().While(func() {
 		for range 3 {
-			if got := m.next(); got != "WATCHDOG=1" {
+			if got := m.Next(); got != "WATCHDOG=1" {
 				t.Errorf("got %q", got)
 			}
 		}
@@ -103,17 +71,17 @@ func TestWatchdog(t *testing.T) {
 
 // A program without a main loop sends each change, and the last one in any case.
 func TestFollow(t *testing.T) {
-	m := newManager(t)
+	m := systemdtest.Listen(t)
 	u := newUnit()
 	end := u.Follow()
 	u.PassBegan(make([]maintenance.Planned, 2))
-	if got := m.next(); !strings.HasPrefix(got, "STATUS=pass over 2 sets since ") {
+	if got := m.Next(); !strings.HasPrefix(got, "STATUS=pass over 2 sets since ") {
 		t.Errorf("got %q", got)
 	}
 	u.PassEnded(maintenance.Report{Began: time.Date(2026, 12, 1, 2, 0, 0, 0, time.UTC)}, nil)
 	end()
 	want := "STATUS=no pass runs; last pass 2026-12-01 02:00 UTC: nothing to do"
-	if got := m.next(); got != want {
+	if got := m.Next(); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -11,7 +11,7 @@ import (
 // binary, what is to be measured in a process of its own.
 func TestMain(m *testing.M) {
 	if name := os.Getenv(envMeasure); name != "" {
-		os.Exit(measure(name))
+		os.Exit(measured(name))
 	}
 	os.Exit(pgtest.Main(m))
 }

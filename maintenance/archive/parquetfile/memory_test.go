@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
+	"github.com/partitiond/partitiond/maintenance/bench/measure"
 	"github.com/partitiond/partitiond/maintenance/pgtemp/pgtest"
 )
 
@@ -79,8 +80,8 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// measure is the child.
-func measure(name string) int {
+// measured is the child.
+func measured(name string) int {
 	shape, ok := shapes[name]
 	if !ok {
 		fmt.Println("there are no such rows as", name)
@@ -118,7 +119,7 @@ func circle(ctx context.Context, rows, length int) (err error) {
 	if want.Rows != int64(rows) {
 		return fmt.Errorf("%d rows were written", want.Rows)
 	}
-	fmt.Printf("%d rows in %d parts; peak in MiB after writing %.0f, ", rows, len(written.parts), peak())
+	fmt.Printf("%d rows in %d parts; peak in MiB after writing %.0f, ", rows, len(written.parts), measure.Peak())
 
 	for i, p := range written.parts {
 		d, err := Read(ctx, written.files[i], p.Bytes, plan, func([]byte) error { return nil })
@@ -129,7 +130,7 @@ func circle(ctx context.Context, rows, length int) (err error) {
 			return fmt.Errorf("part %d has %v, not %v", p.Number, d, p.Digest)
 		}
 	}
-	fmt.Printf("reading %.0f, ", peak())
+	fmt.Printf("reading %.0f, ", measure.Peak())
 
 	conn, err := pgx.Connect(ctx, os.Getenv(envServer))
 	if err != nil {
@@ -159,7 +160,7 @@ func circle(ctx context.Context, rows, length int) (err error) {
 			return fmt.Errorf("part %d was restored with %v, not %v", p.Number, d, p.Digest)
 		}
 	}
-	fmt.Printf("restoring %.0f, ", peak())
+	fmt.Printf("restoring %.0f, ", measure.Peak())
 
 	again := &onDisk{}
 	defer func() { err = errors.Join(err, again.remove()) }()
@@ -172,7 +173,7 @@ func circle(ctx context.Context, rows, length int) (err error) {
 	if got := again.digest(); got != want {
 		return fmt.Errorf("the server has %v, not %v", got, want)
 	}
-	fmt.Printf("exporting from the server %.0f\n", peak())
+	fmt.Printf("exporting from the server %.0f\n", measure.Peak())
 	return nil
 }
 
@@ -246,20 +247,4 @@ func generate(w io.Writer, rows, length int) error {
 	}
 	_, err := io.WriteString(w, trailer)
 	return err
-}
-
-// peak is the greatest resident size of this process so far, in MiB; 0 where
-// that is not told.
-func peak() float64 {
-	text, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(text)) {
-		var kib float64
-		if n, _ := fmt.Sscanf(line, "VmHWM: %f kB", &kib); n == 1 {
-			return kib / 1024
-		}
-	}
-	return 0
 }

@@ -20,9 +20,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"runtime/pprof"
-	"syscall"
+
+	"github.com/partitiond/partitiond/maintenance/bench/measure"
 )
 
 // options are the command's flags.
@@ -39,13 +39,7 @@ func main() {
 	flag.StringVar(&o.only, "only", "", "measure only the ways whose name begins with this `prefix`, and what they are a share of")
 	flag.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile of all that is measured to this `file`")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Stdout, os.Stderr, o)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "archive:", err)
-		os.Exit(1)
-	}
+	os.Exit(measure.Main("archive", func(ctx context.Context) error { return run(ctx, os.Stdout, os.Stderr, o) }))
 }
 
 // run measures, tells what it is at on progress, and writes the result to out.

@@ -59,7 +59,7 @@ func (w *Way) Measure(ctx context.Context, beside *Way) error {
 	}
 	u.Seconds = time.Since(start).Seconds()
 	if !u.Apart {
-		u.CPU, u.Peak = processorTime()-cpu, peak()
+		u.CPU, u.Peak = processorTime()-cpu, Peak()
 	}
 	w.Runs = append(w.Runs, u)
 	if beside != nil {
@@ -109,13 +109,13 @@ func processorTime() float64 {
 	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
 }
 
-// resetPeak lets the kernel begin anew with what peak tells (proc(5),
+// resetPeak lets the kernel begin anew with what Peak tells (proc(5),
 // /proc/pid/clear_refs). Where it cannot, the peak is that of the whole process.
 func resetPeak() { _ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) }
 
-// peak is the greatest resident size of this process, in MiB; 0 where that is not
+// Peak is the greatest resident size of this process, in MiB; 0 where that is not
 // told.
-func peak() float64 {
+func Peak() float64 {
 	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		return 0
