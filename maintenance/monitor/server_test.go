@@ -225,3 +225,25 @@ func TestSlowRequest(t *testing.T) {
 		t.Errorf("the connection is not closed: %v", err)
 	}
 }
+
+// TestCloseBesideAConnection that asks nothing, as a browser opens them in
+// advance: Close cuts it off, and that is no failure.
+func TestCloseBesideAConnection(t *testing.T) {
+	t.Parallel()
+	s := eventsSite(t)
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", s.mon.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	// The server has accepted the first connection before it answers on the second.
+	if res, _ := s.get("/healthz"); res.StatusCode != http.StatusOK {
+		t.Fatal(res.Status)
+	}
+	if err := s.mon.Close(t.Context()); err != nil {
+		t.Errorf("closing: %v", err)
+	}
+	if _, err := conn.Read(make([]byte, 1)); err == nil {
+		t.Error("the connection is still there")
+	}
+}
