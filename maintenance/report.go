@@ -81,10 +81,12 @@ type ActionReport struct {
 // that a hold keeps from being done.
 func (r ActionReport) Failed() bool { return r.Error != "" && !r.Held }
 
-// BlockerReport names a session that an action waited for. Times are by the server's
+// BlockerReport names a session, or a prepared transaction, that an action waited for. Times are by the server's
 // clock; they are left out, and State is empty, where the daemon's role may not see them.
 type BlockerReport struct {
+	// PID is 0 for a prepared transaction, which Prepared names; Since is then when it was prepared.
 	PID         int32  `json:"pid"`
+	Prepared    string `json:"prepared,omitempty"`
 	Application string `json:"application"`
 	User        string `json:"user"`
 	State       string `json:"state"`
@@ -99,7 +101,7 @@ type BlockerReport struct {
 }
 
 func reportBlocker(b postgres.Blocker) BlockerReport {
-	return BlockerReport{PID: b.PID, Application: b.Application, User: b.User, State: b.State,
+	return BlockerReport{PID: b.PID, Prepared: b.Prepared, Application: b.Application, User: b.User, State: b.State,
 		Since: b.Since.UTC(), AgeSeconds: b.Age.Seconds(), QueryBegan: b.QueryBegan.UTC(), Mode: b.Mode, Table: b.Table}
 }
 

@@ -11,9 +11,13 @@ import (
 	"github.com/partitiond/partitiond/maintenance/partition"
 )
 
-// Blocker is a session that an action waited for.
+// Blocker is a session, or a prepared transaction, that an action waited for.
 type Blocker struct {
-	PID         int32
+	// PID is the session's; 0 is for a prepared transaction.
+	PID int32
+	// Prepared is the identifier of a prepared transaction, which no session has any
+	// more. State is "prepared" then, User its owner, and Since when it was prepared.
+	Prepared    string
 	Application string
 	User        string
 	// State is as in pg_stat_activity, such as "idle in transaction".
@@ -33,6 +37,11 @@ type Blocker struct {
 
 // String returns one line for people.
 func (b Blocker) String() string {
+	if b.Prepared != "" {
+		gid := quoteLiteral(b.Prepared)
+		return fmt.Sprintf("prepared transaction %s of %s, open for %s, %s on %s, until COMMIT PREPARED %[1]s or ROLLBACK PREPARED %[1]s",
+			gid, b.User, b.Age.Round(time.Millisecond), b.Mode, b.Table)
+	}
 	text := fmt.Sprintf("pid %d", b.PID)
 	if b.Application != "" {
 		text += fmt.Sprintf(" (%s)", b.Application)
@@ -125,28 +134,38 @@ func waitsOf(snap partition.Snapshot, a partition.Action, aside bool) (w waits) 
 // creationLock is what stands for a table where the set's creation lock was held.
 const creationLock = "the set's creation lock"
 
-// blockers names the sessions that are in the way, the oldest transaction first. It
+// blockers names the sessions and prepared transactions that are in the way, the oldest transaction first. It
 // is asked right after the wait has ended, so it may miss one that has just ended, too.
 func (s *Session) blockers(ctx context.Context, w waits) []Blocker {
-	rows, err := s.conn.Query(ctx, `SELECT a.pid, coalesce(a.application_name, ''), coalesce(a.usename, ''), coalesce(a.state, ''),
-			coalesce(a.xact_start, '0001-01-01 00:00:00+00'), coalesce(a.query_start, '0001-01-01 00:00:00+00'),
-			coalesce(greatest(clock_timestamp() - a.xact_start, interval '0'), interval '0'), b.mode, b.what
-		FROM (
-			SELECT l.pid, l.mode, l.relation::regclass::text AS what
+	rows, err := s.conn.Query(ctx, `WITH b AS (
+			SELECT l.pid, l.virtualtransaction, l.mode, l.relation::regclass::text AS what
 			  FROM pg_locks AS l JOIN unnest($1::oid[], $2::text[]) AS w (relation, mode) ON w.relation = l.relation AND w.mode = l.mode
 			 WHERE l.granted AND l.locktype = 'relation' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 			UNION
-			SELECT l.pid, l.mode, $6
+			SELECT l.pid, l.virtualtransaction, l.mode, $6
 			  FROM pg_locks AS l
 			 WHERE l.granted AND l.locktype = 'advisory' AND l.classid::bigint = $3 AND l.objid = $4 AND l.objsubid = 2
 			   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 			UNION
-			SELECT x.pid, 'snapshot', ''
+			SELECT x.pid, '', 'snapshot', ''
 			  FROM pg_stat_activity AS x
 			 WHERE $5 AND x.backend_xmin IS NOT NULL AND x.backend_type = 'client backend' AND x.datname = current_database()
-		) AS b JOIN pg_stat_activity AS a USING (pid)
-		WHERE a.pid <> pg_backend_pid()
-		ORDER BY a.xact_start NULLS LAST, a.pid, b.mode = 'snapshot', b.what LIMIT 100`,
+		)
+		SELECT pid, gid, coalesce(application, ''), coalesce(owner, ''), coalesce(state, ''),
+		       coalesce(since, '0001-01-01 00:00:00+00'), coalesce(query_start, '0001-01-01 00:00:00+00'),
+		       coalesce(greatest(clock_timestamp() - since, interval '0'), interval '0'), mode, what
+		  FROM (
+			SELECT a.pid, '' AS gid, a.application_name AS application, a.usename::text AS owner, a.state, a.xact_start AS since, a.query_start, b.mode, b.what
+			  FROM b JOIN pg_stat_activity AS a USING (pid)
+			 WHERE a.pid <> pg_backend_pid()
+			UNION ALL
+			-- No process holds its locks; the one on its own transaction id says which they are.
+			SELECT 0, p.gid, NULL, p.owner::text, 'prepared', p.prepared, NULL, b.mode, b.what
+			  FROM pg_prepared_xacts AS p
+			  JOIN pg_locks AS x ON x.locktype = 'transactionid' AND x.transactionid = p.transaction AND x.granted AND x.pid IS NULL
+			  JOIN b ON b.pid IS NULL AND b.virtualtransaction = x.virtualtransaction
+		  ) AS w
+		 ORDER BY since NULLS LAST, pid, gid, mode = 'snapshot', what LIMIT 100`,
 		w.tables, w.modes, int64(setLockClass), w.parent, w.snapshots, creationLock)
 	if err != nil {
 		return nil // It is a courtesy; the lock timeout itself is what is reported.
@@ -155,7 +174,7 @@ func (s *Session) blockers(ctx context.Context, w waits) []Blocker {
 	if err != nil {
 		return nil
 	}
-	// One line a session will do.
-	all = slices.CompactFunc(all, func(a, b Blocker) bool { return a.PID == b.PID })
+	// One line for each will do.
+	all = slices.CompactFunc(all, func(a, b Blocker) bool { return a.PID == b.PID && a.Prepared == b.Prepared })
 	return all[:min(len(all), 5)]
 }
