@@ -7,9 +7,9 @@ import (
 	"path"
 )
 
-// Files are this directory's *.sql files and those of observe.
+// Files are this directory's *.sql files and those of observe and convert.
 //
-//go:embed *.sql observe/*.sql
+//go:embed *.sql observe/*.sql convert/*.sql
 var Files embed.FS
 
 // Text returns a file's text by its path below this directory, as in
