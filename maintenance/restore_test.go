@@ -415,3 +415,49 @@ func TestRestorePrivileges(t *testing.T) {
 	s.likeSibling(done.Table, s.name(`public.events_{{month 0 "2006_01"}}`))
 	s.heldLeft()
 }
+
+// TestRestoredAndAltered gives the parent another column, or takes one away, while a
+// month is restored. What retention then archives has the columns of that day: an
+// earlier export has nothing of the new one's values.
+func TestRestoredAndAltered(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		late        bool
+		sql, column string
+		want        int
+	}{
+		"added":        {false, "ALTER TABLE events ADD added text; UPDATE events SET added = 'new'", "added", 300},
+		"added, late":  {true, "ALTER TABLE events ADD added text; UPDATE events SET added = 'new'", "added", 320},
+		"taken":        {false, "ALTER TABLE events DROP tags", "id", 300},
+		"taken, late":  {true, "ALTER TABLE events DROP tags", "id", 320},
+		"another type": {true, "ALTER TABLE events ALTER what TYPE varchar", "id", 320},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var s *scenario
+			if c.late {
+				s = restoredTwo(t)
+			} else {
+				s = archivedMonth(t, archive.Parquet)
+				s.mustPass(maintenance.Done)
+				if _, err := s.m.Restore(t.Context(), s.request()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s.section("change.sql", c.sql+"; DELETE FROM partitiond.hold")
+			s.mustPass(maintenance.Done)
+			request := s.request()
+			if len(request.Manifests) != 1 {
+				t.Fatalf("%d exports count, want one with the columns of the day", len(request.Manifests))
+			}
+			request.Into = partition.Name{Schema: "public", Local: "beside"}
+			if _, err := s.m.Restore(t.Context(), request); err != nil {
+				t.Fatal(err)
+			}
+			if got := s.text("SELECT count(" + c.column + ") FROM beside"); got != fmt.Sprint(c.want) {
+				t.Errorf("the archive has %s values of %s, want %d", got, c.column, c.want)
+			}
+			s.section("left", "")
+		})
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -118,10 +119,26 @@ func stillEqual(ctx context.Context, tx pgx.Tx, exports []Manifest, name partiti
 	if !locked {
 		return fmt.Errorf("the transaction does not hold SHARE or more on %s: %w", name, ErrNotLocked)
 	}
-	if len(exports) == 1 {
+	if len(exports) == 1 && exports[0].Source.OID == oid {
 		return t.compare(ctx, tx, exports[0])
 	}
+	if err := t.sameColumns(exports[0]); err != nil {
+		return err
+	}
 	return equalRows(ctx, tx, exports, name)
+}
+
+// sameColumns makes sure that a table has the columns of an export that it was
+// restored from, in whatever order: the parent's may have changed since, and the
+// export knows nothing of the values of a new one.
+func (t table) sameColumns(m Manifest) error {
+	sorted := func(columns []Column) string {
+		return shape(slices.SortedFunc(slices.Values(columns), func(a, b Column) int { return strings.Compare(a.Name, b.Name) }))
+	}
+	if want, got := sorted(m.Columns), sorted(t.columns); want != got {
+		return &ChangedError{Table: t.name, Want: m.Content, Columns: fmt.Sprintf("archived (%s), found (%s)", want, got)}
+	}
+	return nil
 }
 
 // compare compares the columns and counts the rows again.

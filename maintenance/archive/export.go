@@ -215,7 +215,7 @@ func (j job) reusable(ctx context.Context, tx pgx.Tx, t table, there listing) ([
 			}
 		}
 	}
-	return j.restored(ctx, tx, candidates)
+	return j.restored(ctx, tx, t, candidates)
 }
 
 // holds tells whether an export holds the table's rows and is whole.
@@ -237,8 +237,8 @@ func whole(ctx context.Context, store Store, m Manifest) (bool, error) {
 }
 
 // restored returns the exports that the table was restored from, if all of
-// them are there and the table has their rows and no others.
-func (j job) restored(ctx context.Context, tx pgx.Tx, candidates []Manifest) ([]Manifest, error) {
+// them are there and the table has their columns, their rows and no others.
+func (j job) restored(ctx context.Context, tx pgx.Tx, t table, candidates []Manifest) ([]Manifest, error) {
 	if len(j.Restored) == 0 {
 		return nil, nil
 	}
@@ -250,7 +250,7 @@ func (j job) restored(ctx context.Context, tx pgx.Tx, candidates []Manifest) ([]
 			}
 		}
 	}
-	if len(from) != len(j.Restored) {
+	if len(from) != len(j.Restored) || t.sameColumns(from[0]) != nil {
 		return nil, nil
 	}
 	if err := EqualRows(ctx, tx, from, j.Table); errors.Is(err, ErrChanged) {
