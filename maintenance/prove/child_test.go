@@ -1,0 +1,5 @@
+package prove
+
+const childEnv = "PARTITIOND_PROVE_CHILD"
+
+func child(string) int { return 0 }

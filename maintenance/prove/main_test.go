@@ -1,0 +1,38 @@
+// Package prove holds the tests that try to make the daemon lose a row, or have one
+// twice: random histories against a model, a crash at every step, and crowds. They
+// go through what the program itself goes through, a configuration and a Maintainer.
+package prove
+
+import (
+	"flag"
+	"os"
+	"testing"
+
+	"github.com/partitiond/partitiond/maintenance/pgtemp/pgtest"
+)
+
+// all tells that no point is left out, which takes too long for CI.
+var all = os.Getenv("PARTITIOND_PROVE") == "all"
+
+func TestMain(m *testing.M) {
+	if task := os.Getenv(childEnv); task != "" {
+		os.Exit(child(task))
+	}
+	// CI sees the same histories each time. RAPID_CHECKS and RAPID_SEED, or the flags
+	// of the same names, ask for others.
+	defaults := map[string]string{"checks": "32", "steps": "75", "seed": "1", "shrinktime": "1m", "nofailfile": "true"}
+	for name, value := range defaults {
+		if os.Getenv(rapidEnv[name]) != "" {
+			continue
+		}
+		if err := flag.Set("rapid."+name, value); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(pgtest.Main(m))
+}
+
+// rapidEnv are the variables by which rapid takes its settings.
+var rapidEnv = map[string]string{
+	"checks": "RAPID_CHECKS", "steps": "RAPID_STEPS", "seed": "RAPID_SEED", "shrinktime": "RAPID_SHRINKTIME", "nofailfile": "RAPID_NOFAILFILE",
+}
