@@ -91,7 +91,12 @@ func runScenario(t *testing.T, file string) {
 }
 
 func newScenario(t *testing.T) *scenario {
-	db := pgtest.New(t)
+	t.Helper()
+	return scenarioIn(t, pgtest.New(t))
+}
+
+func scenarioIn(t *testing.T, db *pgtest.Database) *scenario {
+	t.Helper()
 	s := &scenario{t: t, db: db, archive: t.TempDir(), roles: map[string]string{}}
 	listening, err := pgx.ParseConfig(db.URL)
 	if err != nil {

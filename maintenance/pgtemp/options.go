@@ -34,6 +34,10 @@ type Options struct {
 	// (PostgreSQL documentation, 30.4 Asynchronous Commit).
 	Durable bool
 
+	// Environment is what the server itself gets in its environment beside what all
+	// programs get, as "NAME=value".
+	Environment []string
+
 	// Settings are further parameters for postgresql.conf, unquoted. They
 	// replace this package's own choice where both name one.
 	Settings map[string]string

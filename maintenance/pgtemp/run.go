@@ -51,7 +51,7 @@ func (s *Server) serve(ctx context.Context) error {
 	)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.ExtraFiles = []*os.File{held}
-	cmd.Env = environment()
+	cmd.Env = append(environment(), s.environment...)
 	cmd.Dir = s.dir.data() // the present one may be closed to the server's user
 	cmd.SysProcAttr = attributes(s.dir.as)
 	child, err := spawn(cmd)

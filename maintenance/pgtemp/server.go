@@ -20,11 +20,12 @@ const portAttempts = 5
 // Server is a throw-away PostgreSQL server. Its methods may be called at the
 // same time.
 type Server struct {
-	binaries  Binaries
-	dir       *directory
-	superuser string
-	password  string
-	port      int
+	binaries    Binaries
+	dir         *directory
+	superuser   string
+	password    string
+	environment []string
+	port        int
 
 	mu     sync.Mutex // guards what follows
 	run    *run       // the last one; nil before the first
@@ -38,7 +39,7 @@ type Server struct {
 // As root it runs the programs as the user postgres, or nobody if there is no
 // such user, since they refuse to run as root.
 func Start(ctx context.Context, options Options) (*Server, error) {
-	s := &Server{binaries: options.Binaries, superuser: options.Superuser, password: options.Password}
+	s := &Server{binaries: options.Binaries, superuser: options.Superuser, password: options.Password, environment: options.Environment}
 	if s.superuser == "" {
 		s.superuser = "postgres"
 	}
