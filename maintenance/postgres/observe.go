@@ -1,9 +1,11 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -222,6 +224,11 @@ func (o *observation) findTables(ctx context.Context) error {
 	}
 	received := time.Now()
 	o.server.Skew = (first.Sub(sent) + last.Sub(received)) / 2
+	for _, family := range o.family {
+		slices.SortFunc(family, func(a, b *table) int {
+			return cmp.Or(strings.Compare(a.name.Local, b.name.Local), strings.Compare(a.name.Schema, b.name.Schema))
+		})
+	}
 	o.settleColumns()
 	return nil
 }

@@ -3,7 +3,8 @@
 -- $1, $2: schemas and names of the parents, in the order of the sets.
 SELECT w.ord - 1 AS set,
        c.oid,
-       n.nspname,
+       CASE WHEN c.relnamespace = pn.oid THEN pn.nspname
+            ELSE (SELECT n.nspname FROM pg_namespace n WHERE n.oid = c.relnamespace) END AS nspname,
        c.relname,
        c.relkind,
        pg_get_userbyid(c.relowner) AS owner,
@@ -20,6 +21,4 @@ SELECT w.ord - 1 AS set,
   JOIN pg_class p ON p.relnamespace = pn.oid AND p.relname = w.rel
   JOIN pg_inherits i ON i.inhparent = p.oid
   JOIN pg_class c ON c.oid = i.inhrelid
-  JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE NOT i.inhdetachpending
- ORDER BY w.ord, c.relname, n.nspname;
+ WHERE NOT i.inhdetachpending;
