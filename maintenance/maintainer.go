@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 	"time"
 
@@ -87,13 +88,19 @@ func plan(ctx context.Context, conn *pgx.Conn, sets []partition.Set) ([]Planned,
 		return nil, fmt.Errorf("observe: %w", err)
 	}
 	planned := make([]Planned, len(sets))
+	// Planning only computes: there is nothing to win by more at a time than processors.
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
 	for i, s := range sets {
 		planned[i] = Planned{Set: s, Snapshot: snaps[i], Err: failed[i]}
 		if failed[i] == nil {
-			planned[i].Plan = partition.Make(s, snaps[i])
+			group.Go(func() error {
+				planned[i].Plan = partition.Make(s, planned[i].Snapshot)
+				return nil
+			})
 		}
 	}
-	return planned, nil
+	return planned, group.Wait()
 }
 
 // Pass makes one pass over the sets. When stop is closed it ends at the next
