@@ -72,7 +72,13 @@ func Render(set partition.Set, snap partition.Snapshot, a partition.Action) []St
 	case partition.Retire:
 		return renderRetire(set, a, owner, alter)
 	case partition.Analyze:
-		return []Step{{Alone: true, Waits: true, Role: owner, Statements: []Statement{{SQL: "ANALYZE " + table,
+		// From PostgreSQL 18 on it goes through the partitions, too, and locks them,
+		// unless it is told not to (PostgreSQL documentation, ANALYZE).
+		only := ""
+		if snap.Server.Version >= 180000 {
+			only = "ONLY "
+		}
+		return []Step{{Alone: true, Waits: true, Role: owner, Statements: []Statement{{SQL: "ANALYZE " + only + table,
 			Lock: shareUpdate + a.Table.String() + "; " + accessShare + "each partition"}}}}
 	}
 	panic("no renderer for action " + string(a.Kind)) // A test walks all kinds.
@@ -142,7 +148,10 @@ func renderAlign(snap partition.Snapshot, a partition.Action, owner string, alte
 			lock := exclusive + a.Table.String()
 			switch c.Want.Kind {
 			case partition.PropGrant, partition.PropColumnGrant:
-				lock = lockNone
+				// PostgreSQL 18 began to lock what it grants on.
+				if lock = lockNone; snap.Server.Version >= 180000 {
+					lock = accessShare + a.Table.String()
+				}
 			case partition.PropComment, partition.PropColumnComment, partition.PropPublication:
 				lock = shareUpdate + a.Table.String()
 			case partition.PropOption:
