@@ -79,8 +79,10 @@ func hostileSet(t *testing.T, conn *pgx.Conn, role string) (partition.Set, parti
 	return set, snaps[0]
 }
 
-// oneOfEach are properties, one of each kind at least, as the observer would describe them.
-func oneOfEach(role string) []partition.Property {
+// oneOfEach are properties, one of each kind at least, as the observer would describe
+// them on a server of that version: PostgreSQL 15 brought NULLS NOT DISTINCT and the
+// columns of a publication.
+func oneOfEach(role string, version int) []partition.Property {
 	q := quoteIdent(hostile)
 	var out []partition.Property
 	add := func(kind partition.PropertyKind, name, value string) {
@@ -97,7 +99,11 @@ func oneOfEach(role string) []partition.Property {
 	add(partition.PropColumnStorage, "order", "EXTERNAL")
 	add(partition.PropIndex, `USING btree ("order" text_pattern_ops, `+q+` DESC) INCLUDE ("user") WITH (fillfactor='60') WHERE ("order" <> `+quoteLiteral(hostile)+`)`, "")
 	add(partition.PropIndex, "UNIQUE USING btree ("+q+`, "order")`, "")
-	add(partition.PropIndex, "UNIQUE USING btree ("+q+`) NULLS NOT DISTINCT`, "unique constraint deferrable initially deferred")
+	distinct, columns := "", ""
+	if version >= 150000 {
+		distinct, columns = " NULLS NOT DISTINCT", `("order", `+q+`)`
+	}
+	add(partition.PropIndex, "UNIQUE USING btree ("+q+`)`+distinct, "unique constraint deferrable initially deferred")
 	add(partition.PropIndex, "UNIQUE USING btree ("+q+`)`, "primary key")
 	add(partition.PropIndex, `EXCLUDE USING btree ("order" WITH =)`, "exclude")
 	add(partition.PropReplicaIdentity, "", "full")
@@ -108,7 +114,7 @@ func oneOfEach(role string) []partition.Property {
 	add(partition.PropRowSecurity, "", "off")
 	add(partition.PropComment, "", hostile)
 	add(partition.PropColumnComment, hostile, hostile)
-	add(partition.PropPublication, hostile, `("order", `+q+`)`)
+	add(partition.PropPublication, hostile, columns)
 	return out
 }
 
@@ -127,7 +133,7 @@ func TestRenderProperties(t *testing.T) {
 		missing[kind] = true
 	}
 	delete(missing, string(partition.PropCheck)) // CHECKs are inherited, and never repaired.
-	for _, p := range oneOfEach(role) {
+	for _, p := range oneOfEach(role, snap.Server.Version) {
 		delete(missing, string(p.Kind))
 		t.Run(fmt.Sprintf("%s %.20s", p.Kind, p.Name), func(t *testing.T) {
 			rollBack(t, conn, func(tx pgx.Tx) {
@@ -182,7 +188,7 @@ func TestRenderActions(t *testing.T) {
 	route := &partition.Route{Version: partition.RouteVersion, Parent: set.Parent, Key: set.Key, KeyType: snap.Parent.Key, Trigger: set.Trigger, Function: set.Function,
 		Interval: set.Interval, Pattern: set.Pattern.String(), Zone: "UTC", Window: set.Window, Columns: snap.Parent.Columns, Owner: snap.Parent.Owner,
 		Rest: []partition.Branch{{Bounds: november, Table: child}}}
-	for _, p := range oneOfEach(role) {
+	for _, p := range oneOfEach(role, snap.Server.Version) {
 		if p.Kind != partition.PropOwner && p.Kind != partition.PropDefault && p.Kind != partition.PropNotNull && p.Kind != partition.PropColumnStorage {
 			route.Properties = append(route.Properties, p)
 		}
