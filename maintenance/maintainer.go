@@ -64,12 +64,15 @@ func (m *Maintainer) connect(ctx context.Context) (*pgx.Conn, error) {
 // Plan observes the sets and plans for them. It changes nothing, takes no lock
 // that anybody could notice, and needs no privilege but to read.
 func (m *Maintainer) Plan(ctx context.Context, sets []partition.Set) ([]Planned, error) {
-	conn, err := m.connect(ctx)
+	conn, beside, err := m.observers(ctx, len(sets))
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	planned, err := plan(ctx, conn, sets)
+	if beside != nil {
+		defer beside.Close(context.WithoutCancel(ctx))
+	}
+	planned, err := plan(ctx, conn, beside, sets)
 	if err == nil {
 		return planned, nil
 	}
@@ -81,8 +84,29 @@ func (m *Maintainer) Plan(ctx context.Context, sets []partition.Set) ([]Planned,
 	return nil, orLost(ctx, conn, err)
 }
 
-func plan(ctx context.Context, conn *pgx.Conn, sets []partition.Set) ([]Planned, error) {
-	snaps, err := postgres.Observe(ctx, conn, sets)
+// manySets are so many that a second connection, which costs some milliseconds,
+// wins more than that.
+const manySets = 16
+
+// observers opens the connection that looks at so many sets. Of many, a second one
+// looks at a part, if it is to be had.
+func (m *Maintainer) observers(ctx context.Context, sets int) (conn, beside *pgx.Conn, err error) {
+	var group errgroup.Group
+	group.Go(func() (err error) { conn, err = m.connect(ctx); return err })
+	if sets >= manySets && m.Parallel > 1 {
+		group.Go(func() error {
+			beside, _ = m.Connect(ctx) // Without it the first one does all.
+			return nil
+		})
+	}
+	if err = group.Wait(); err != nil && beside != nil {
+		_ = beside.Close(context.WithoutCancel(ctx)) // The first error counts.
+	}
+	return conn, beside, err
+}
+
+func plan(ctx context.Context, conn, beside *pgx.Conn, sets []partition.Set) ([]Planned, error) {
+	snaps, err := postgres.ObserveBeside(ctx, conn, beside, sets)
 	failed := make(postgres.SetErrors, len(sets))
 	if err != nil && !errors.As(err, &failed) {
 		return nil, fmt.Errorf("observe: %w", err)
@@ -229,7 +253,7 @@ func (m *Maintainer) rounds(ctx context.Context, stop <-chan struct{}, lock *pos
 		if !fresh {
 			break
 		}
-		again, err := plan(ctx, session.Conn(), []partition.Set{p.Set})
+		again, err := plan(ctx, session.Conn(), nil, []partition.Set{p.Set})
 		if err != nil {
 			return orLost(ctx, session.Conn(), err)
 		}

@@ -50,10 +50,25 @@ func (e SetErrors) Unwrap() []error {
 // go meanwhile, the error is a [SetErrors]: its snapshot is empty then, and the
 // other snapshots are good. Any other error concerns the database as a whole.
 func Observe(ctx context.Context, conn *pgx.Conn, sets []partition.Set) ([]partition.Snapshot, error) {
+	return ObserveBeside(ctx, conn, nil, sets)
+}
+
+// ObserveBeside does what [Observe] does, with a second connection that reads a
+// part of the catalogs at the same time, and sees them as the first one does. That
+// takes one round trip more on the first connection, and two on the second, which
+// is of no further use then. Without a second one, or where it is of no help, as
+// when it leads to another server, the first one does all.
+func ObserveBeside(ctx context.Context, conn, beside *pgx.Conn, sets []partition.Set) ([]partition.Snapshot, error) {
 	if len(sets) == 0 {
 		return nil, nil
 	}
-	snaps, err := observeTogether(ctx, conn, sets)
+	if beside != nil {
+		snaps, err := observeTogether(ctx, conn, beside, sets)
+		if err == nil || conn.IsClosed() || ctx.Err() != nil {
+			return snaps, err
+		}
+	}
+	snaps, err := observeTogether(ctx, conn, nil, sets)
 	if err == nil || !ofOneSet(conn, err) {
 		return snaps, err
 	}
@@ -63,9 +78,9 @@ func Observe(ctx context.Context, conn *pgx.Conn, sets []partition.Set) ([]parti
 	failed := make(SetErrors, len(sets))
 	bad := false
 	for i := range sets {
-		one, err := observeTogether(ctx, conn, sets[i:i+1])
+		one, err := observeTogether(ctx, conn, nil, sets[i:i+1])
 		if err != nil && meanwhile(err) {
-			one, err = observeTogether(ctx, conn, sets[i:i+1])
+			one, err = observeTogether(ctx, conn, nil, sets[i:i+1])
 		}
 		switch {
 		case err == nil:
@@ -106,8 +121,11 @@ func meanwhile(err error) bool {
 // observation is the state of one look at a number of sets.
 type observation struct {
 	conn *pgx.Conn
-	sets []partition.Set
-	pool texts
+	// beside reads a part of the catalogs; nil if conn reads all.
+	beside *pgx.Conn
+	shared shared
+	sets   []partition.Set
+	pool   texts
 
 	// wanted are the parents' schemas and names, as arguments of queries.
 	wanted      []argument
@@ -155,19 +173,8 @@ var errVanished = errors.New("a table or an index was dropped while it was looke
 // It must not be taken for an index that is missing.
 var errUnexpected = errors.New("an index's definition is not what it was expected to be")
 
-// run makes one round trip of the catalogs.
-func (o *observation) run(ctx context.Context, b *batch) error {
-	if err := b.run(ctx, o.conn, o.pool); err != nil {
-		return err
-	}
-	if o.vanished {
-		return errVanished
-	}
-	return nil
-}
-
-func observeTogether(ctx context.Context, conn *pgx.Conn, sets []partition.Set) (snaps []partition.Snapshot, err error) {
-	o := &observation{conn: conn, sets: sets, pool: texts{}, tables: map[uint32]*table{}, setsOf: map[uint32][]int{},
+func observeTogether(ctx context.Context, conn, beside *pgx.Conn, sets []partition.Set) (snaps []partition.Snapshot, err error) {
+	o := &observation{conn: conn, beside: beside, sets: sets, pool: texts{}, tables: map[uint32]*table{}, setsOf: map[uint32][]int{},
 		parents: make([]*parent, len(sets)), family: make([][]*table, len(sets)), snaps: make([]partition.Snapshot, len(sets)),
 		values: map[literal]partition.Edge{}, reads: map[checkOf]*checkRead{}, factNumbers: map[partition.Property]uint32{}, routines: map[int64][]routine{}, indexKinds: map[indexKind]*indexKindInfo{}}
 	defer func() {
@@ -205,21 +212,29 @@ func (o *observation) findTables(ctx context.Context) error {
 	wanted := []argument{textArray(schemas), textArray(names)}
 	o.wanted = wanted
 	var first, last time.Time
-	var b batch
-	b.addText("begin", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", nil)
-	b.add("settings", nil, milliseconds(o.lockTimeout), milliseconds(catalogTimeout))
-	b.add("server", func(r *row) {
+	var here, there batch
+	columns := &here
+	if o.beside == nil {
+		o.begin(&here)
+	} else {
+		if err := o.share(ctx); err != nil {
+			return err
+		}
+		o.join(&there)
+		columns = &there
+	}
+	here.add("server", func(r *row) {
 		first = r.time(0)
 		o.server = partition.Server{Now: first, Version: int(r.int(1)), Standby: r.flag(2), Role: r.text(3)}
 		o.blockSize = r.int(4)
 	})
-	b.add("parents", o.addParent, wanted...)
-	b.add("children", o.addChild, wanted...)
-	b.add("attributes", o.addColumn, wanted...)
-	b.add("hold_table", o.addHoldTable)
-	b.add("clock", func(r *row) { last = r.time(0) })
+	here.add("parents", o.addParent, wanted...)
+	here.add("children", o.addChild, wanted...)
+	columns.add("attributes", o.addColumn, wanted...)
+	here.add("hold_table", o.addHoldTable)
+	here.add("clock", func(r *row) { last = r.time(0) })
 	sent := time.Now()
-	if err := o.run(ctx, &b); err != nil {
+	if err := o.run(ctx, &here, &there); err != nil {
 		return err
 	}
 	received := time.Now()
@@ -260,7 +275,7 @@ func (o *observation) readDefinitions(ctx context.Context) error {
 	}, oidArray(representatives))
 	b.addText("commit", "COMMIT", nil)
 	o.addHolds(&b)
-	if err := o.run(ctx, &b); err != nil {
+	if err := o.run(ctx, &b, nil); err != nil {
 		return err
 	}
 	for _, read := range o.reads {

@@ -100,7 +100,11 @@ func (o *observation) readCatalog(ctx context.Context) error {
 		}
 		keys, byKey = append(keys, t.key), append(byKey, t.byKey)
 	}
-	var b batch
+	var b, there batch
+	other := &b
+	if o.beside != nil {
+		other = &there
+	}
 	b.add("checks", func(r *row) {
 		if r.null(2) {
 			o.vanished = true
@@ -140,7 +144,7 @@ func (o *observation) readCatalog(ctx context.Context) error {
 	b.add("policies", func(r *row) { o.property(r, partition.PropPolicy, r.text(1), r.text(2)) }, oidArray(all), oidArray(alike))
 	b.add("publications", func(r *row) { o.property(r, partition.PropPublication, r.text(1), r.text(2)) }, oidArray(all), oidArray(alike))
 	b.add("comments", o.addComment, oidArray(all))
-	b.add("indexes", o.addIndex, oidArray(all))
+	other.add("indexes", o.addIndex, oidArray(all))
 	b.add("dependents", func(r *row) {
 		t := o.tables[r.oid(0)]
 		d := dependent{parent: r.oid(1), text: r.text(2)}
@@ -148,12 +152,16 @@ func (o *observation) readCatalog(ctx context.Context) error {
 			t.dependents = append(t.dependents, d)
 		}
 	}, oidArray(children))
-	o.addParentQueries(&b, all)
-	return o.run(ctx, &b)
+	o.addParentQueries(&b, other, all)
+	if o.beside != nil {
+		there.addText("commit", "COMMIT", nil)
+	}
+	return o.run(ctx, &b, &there)
 }
 
-// addParentQueries queues what concerns only parents.
-func (o *observation) addParentQueries(b *batch, all []uint32) {
+// addParentQueries queues what concerns only parents. Two batches, which may be the
+// same, share what takes the server longest.
+func (o *observation) addParentQueries(b, other *batch, all []uint32) {
 	var parents, parentOrZero []uint32
 	var triggers, triggerSchemas, triggerFunctions, schemas, low, high, endings, patterns, functionSchemas, functions []string
 	for i, s := range o.sets {
@@ -178,14 +186,14 @@ func (o *observation) addParentQueries(b *batch, all []uint32) {
 			p.seen.DefaultGrantees = append(p.seen.DefaultGrantees, r.text(1))
 		}
 	}, oidArray(parents))
-	b.add("statistics", func(r *row) {
+	other.add("statistics", func(r *row) {
 		for _, i := range o.setsOf[r.oid(0)] {
 			p := o.parents[i]
 			p.seen.LastAnalyze, p.seen.Analyzed = r.time(1), r.flag(2)
 		}
 	}, oidArray(parents))
-	b.add("triggers", o.addTrigger, oidArray(all), oidArray(parents), textArray(triggers), textArray(triggerSchemas), textArray(triggerFunctions))
-	b.add("functions", o.addFunction, textArray(functionSchemas), textArray(functions), textArg(routeHeader.String()))
+	other.add("triggers", o.addTrigger, oidArray(all), oidArray(parents), textArray(triggers), textArray(triggerSchemas), textArray(triggerFunctions))
+	other.add("functions", o.addFunction, textArray(functionSchemas), textArray(functions), textArg(routeHeader.String()))
 	b.add("taken", func(r *row) {
 		i := r.int(0)
 		o.snaps[i].Taken = append(o.snaps[i].Taken, partition.Name{Schema: o.sets[i].Parent.Schema, Local: r.text(1)})
