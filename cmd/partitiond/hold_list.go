@@ -41,7 +41,7 @@ func placeOf(set partition.Set, snap partition.Snapshot) place {
 		return unknownPlace
 	}
 	key := snap.Parent.Key
-	return place{calendar: set.Calendar(key), wall: set.Location, instants: key == partition.KeyTimestampTZ}
+	return place{calendar: set.Calendar(key), wall: set.Location, instants: key.Instant()}
 }
 
 // bounds are those in the set's terms, by its calendar.

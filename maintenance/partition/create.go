@@ -28,14 +28,22 @@ func (p *planner) create() {
 	}
 	for _, s := range p.snap.Strays {
 		if !s.Outside {
-			wishes = append(wishes, wish{s.Period, fmt.Sprintf("%d rows wait in the parent", s.Rows)})
+			wishes = append(wishes, wish{s.Period, fmt.Sprintf("%d rows wait in %s", s.Rows, p.net())})
 		}
 	}
 	slices.SortStableFunc(wishes, func(a, b wish) int { return a.period.From.Compare(b.period.From) })
 	// What hinders a period is reported once, however often it is wished for.
 	wishes = slices.CompactFunc(wishes, func(a, b wish) bool { return a.period.Bounds().Equal(b.period.Bounds()) })
+	waiting := map[int64]int64{}
+	if p.snap.Parent.Declarative {
+		for _, s := range p.snap.Strays {
+			if !s.Outside {
+				waiting[s.Period.From.UnixMicro()] += s.Rows
+			}
+		}
+	}
 	for _, w := range wishes {
-		p.createOne(w.period, w.why)
+		p.createOne(w.period, w.why, waiting[w.period.From.UnixMicro()])
 	}
 }
 
@@ -58,7 +66,9 @@ func (p *planner) firstKept() Period {
 	return first
 }
 
-func (p *planner) createOne(period Period, why string) {
+// createOne plans one partition, and in a declarative set the move of the rows that
+// wait in the default partition.
+func (p *planner) createOne(period Period, why string, waiting int64) {
 	bounds := period.Bounds()
 	// The periods come in the order of time, so none before the last one reaches it.
 	if n := len(p.made); n > 0 && p.made[n-1].Bounds.Overlaps(bounds) {
@@ -71,7 +81,7 @@ func (p *planner) createOne(period Period, why string) {
 		if c := &p.known[i]; c.Bounds.Overlaps(bounds) {
 			p.problem(Problem{Kind: ProblemOverlap, Table: c.Name, Stops: StopsSet,
 				Text: fmt.Sprintf("%s covers a part of the period %s (%s), which has no partition of its own", c.Bounds, bounds, why),
-				Hint: "rows of the rest of that period stay in the parent; make partitions that cover it by hand"})
+				Hint: "rows of the rest of that period stay in " + p.net() + "; make partitions that cover it by hand"})
 			return
 		}
 	}
@@ -79,11 +89,11 @@ func (p *planner) createOne(period Period, why string) {
 	if p.nameTaken(name) {
 		p.problem(Problem{Kind: ProblemNameTaken, Table: name, Stops: StopsNone,
 			Text: fmt.Sprintf("the period %s (%s) needs this name, and something else has it", bounds, why),
-			Hint: "rename or move it; until then rows of that period stay in the parent"})
+			Hint: "rename or move it; until then rows of that period stay in " + p.net()})
 		return
 	}
 	p.made = append(p.made, Branch{Bounds: bounds, Table: name})
-	p.act(Action{Kind: Create, Table: name, Bounds: bounds, Reason: why, Route: p.template()})
+	p.act(Action{Kind: Create, Table: name, Bounds: bounds, Reason: why, Route: p.template(), Rows: waiting})
 }
 
 // from returns the place of the first known partition that may reach beyond an

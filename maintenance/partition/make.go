@@ -27,13 +27,21 @@ func Make(set Set, snap Snapshot) Plan {
 	p.current = set.PeriodOf(p.now, p.key)
 	p.inspect()
 	p.inspectHolds()
-	p.inspectRouting()
+	if !snap.Parent.Declarative {
+		p.inspectRouting()
+	}
+	p.finalize()
+	p.alignDefault()
+	out := p.takenOut()
 	p.create()
 	due := p.due()
 	p.repair(due)
-	p.route(due)
+	if !snap.Parent.Declarative {
+		p.route(due)
+	}
 	p.sweep()
 	p.retire(due)
+	p.retireTakenOut(out)
 	p.analyze()
 	return p.plan
 }
@@ -88,18 +96,37 @@ func (p *planner) served() bool {
 		return refuse(ProblemNoParent, "there is no such table", "create it, or run: partitiond init")
 	case parent.NotTable != "":
 		return refuse(ProblemUnsupported, "it is a "+parent.NotTable+", not a table", "")
-	case parent.Declarative:
-		return refuse(ProblemUnsupported, "it is partitioned declaratively (PARTITION BY)", "this release serves inheritance sets")
+	case parent.Declarative && parent.RangeColumn == "":
+		return refuse(ProblemUnsupported, "it is PARTITION BY "+parent.PartitionedBy, "RANGE of one plain column is served")
+	case parent.Declarative && parent.RangeColumn != p.set.Key:
+		return refuse(ProblemUnsupported, fmt.Sprintf("it is PARTITION BY %s, and key is %q", parent.PartitionedBy, p.set.Key), "set key to that column")
 	case parent.Key == "" && parent.KeyOther == "":
 		return refuse(ProblemUnsupported, fmt.Sprintf("it has no column %q", p.set.Key), "set key to the column that decides the partition")
 	case parent.Key == "":
-		return refuse(ProblemUnsupported, fmt.Sprintf("column %q is of type %s", p.set.Key, parent.KeyOther), "date, timestamp and timestamptz are served")
+		return refuse(ProblemUnsupported, fmt.Sprintf("column %q is of type %s", p.set.Key, parent.KeyOther), served(parent))
 	case parent.Key == KeyDate && p.set.Interval.Unit == Hour:
 		return refuse(ProblemUnsupported, fmt.Sprintf("column %q is a date and has no hours", p.set.Key), "use an interval of a day or more")
 	case p.snap.Server.Standby:
 		return refuse(ProblemStandby, "the server is a standby and is left alone", "connect to the primary, or list all hosts in the URL with target_session_attrs=read-write")
 	}
+	if i := slices.IndexFunc(p.snap.Partitions, func(c Partition) bool { return c.Partitioned }); i >= 0 && parent.Declarative {
+		return refuse(ProblemUnsupported, fmt.Sprintf("its partition %s is partitioned itself", p.snap.Partitions[i].Name), "sets of one level are served")
+	}
+	if d := p.snap.Default; d != nil && d.Partitioned {
+		return refuse(ProblemUnsupported, fmt.Sprintf("its default partition %s is partitioned itself", d.Name), "sets of one level are served")
+	}
 	return true
+}
+
+// served names the types that a key may have.
+func served(parent *Parent) string {
+	switch {
+	case !parent.Declarative:
+		return "date, timestamp and timestamptz are served"
+	case parent.KeyOther == "bigint":
+		return `set key_unit to what it counts since 1970: "s", "ms" or "us"`
+	}
+	return "date, timestamp, timestamptz, bigint and uuid (version 7) are served"
 }
 
 // inspect sorts the partitions into known and unknown, and reports what is
@@ -194,19 +221,24 @@ func (p *planner) repair(due []Action) {
 	var builds []Action
 	var last []Property
 	var short, index []Change
-	for i := range p.snap.Partitions {
-		c := &p.snap.Partitions[i]
+	targets := p.snap.Partitions
+	if d := p.snap.Default; d != nil {
+		targets = append(slices.Clip(targets), *d) // What is short is planned already.
+	}
+	wanted := p.wanted()
+	for i := range targets {
+		c := &targets[i]
 		if leaves(c) || c.Foreign || c.Violation != nil && c.Known != BoundsUnknown {
 			continue
 		}
 		// Most partitions have the same properties, and most often in the same place.
 		if i == 0 || !samePlace(last, c.Properties) {
 			last = c.Properties
-			short, index = splitChanges(Diff(p.set, p.snap.Parent.Properties, last))
+			short, index = splitChanges(Diff(p.set, wanted, last))
 			short = slices.DeleteFunc(short, func(ch Change) bool { return waitsForIndex(ch, last) })
 		}
-		if len(short) > 0 {
-			p.act(Action{Kind: Align, Table: c.Name, OID: c.OID, Bounds: c.Bounds, Changes: short, Reason: "differs from its parent in " + kindsOf(short)})
+		if i < len(p.snap.Partitions) {
+			p.align(c, short)
 		}
 		for _, ch := range index {
 			if ch.Want.Value == exclusion {
@@ -224,6 +256,14 @@ func (p *planner) repair(due []Action) {
 		}
 	}
 	p.plan.Actions = append(p.plan.Actions, builds...)
+	p.completeIndexes()
+}
+
+// align plans what is short of a partition's repair.
+func (p *planner) align(c *Partition, short []Change) {
+	if len(short) > 0 {
+		p.act(Action{Kind: Align, Table: c.Name, OID: c.OID, Bounds: c.Bounds, Changes: short, Reason: "differs from its parent in " + kindsOf(short)})
+	}
 }
 
 // samePlace tells whether both are the same properties in memory.
@@ -243,6 +283,10 @@ func kindsOf(changes []Change) string {
 
 // constrain plans the CHECK by which PostgreSQL can exclude the partition.
 func (p *planner) constrain(c *Partition) {
+	if p.snap.Parent.Declarative {
+		p.unconstrain(c)
+		return
+	}
 	if c.Foreign || c.Violation != nil || c.Bounds.Equal(Everywhere) {
 		return
 	}
@@ -276,13 +320,13 @@ func (p *planner) constrain(c *Partition) {
 }
 
 // analyze plans fresh statistics over the whole set: autovacuum never looks at
-// inheritance parents (PostgreSQL documentation, 25.1.3 Updating Planner
+// parents, of either style (PostgreSQL documentation, 25.1.3 Updating Planner
 // Statistics).
 func (p *planner) analyze() {
 	a := Action{Kind: Analyze, Table: p.set.Parent, OID: p.snap.Parent.OID, Bounds: Everywhere}
 	last := p.snap.Parent.LastAnalyze
 	switch {
-	case slices.ContainsFunc(p.plan.Actions, func(a Action) bool { return a.Kind == Sweep || a.Kind == Retire }):
+	case slices.ContainsFunc(p.plan.Actions, func(a Action) bool { return a.Kind == Sweep || a.Kind == Retire || a.Kind == Create && a.Rows > 0 }):
 		a.Reason = "rows moved or left"
 	case !p.snap.Parent.Analyzed:
 		a.Reason = "there are no statistics over all partitions"

@@ -20,7 +20,13 @@ func TestNotServed(t *testing.T) {
 	}{
 		{"no parent", func(_ *Set, s *Snapshot) { s.Parent = nil }, ProblemNoParent, "there is no such table"},
 		{"view", func(_ *Set, s *Snapshot) { s.Parent.NotTable, s.Parent.Key = "view", "" }, ProblemUnsupported, "it is a view, not a table"},
-		{"declarative", func(_ *Set, s *Snapshot) { s.Parent.Declarative = true }, ProblemUnsupported, "it is partitioned declaratively (PARTITION BY)"},
+		{"by list", func(_ *Set, s *Snapshot) { s.Parent.Declarative, s.Parent.PartitionedBy = true, "LIST (region)" }, ProblemUnsupported, "it is PARTITION BY LIST (region)"},
+		{"by another column", func(_ *Set, s *Snapshot) {
+			s.Parent.Declarative, s.Parent.PartitionedBy, s.Parent.RangeColumn = true, "RANGE (id)", "id"
+		}, ProblemUnsupported, `it is PARTITION BY RANGE (id), and key is "at"`},
+		{"partitioned partition", func(_ *Set, s *Snapshot) {
+			s.Parent.Declarative, s.Parent.RangeColumn, s.Partitions[0].Partitioned = true, "at", true
+		}, ProblemUnsupported, "its partition app.e_2018_01 is partitioned itself"},
 		{"no such column", func(_ *Set, s *Snapshot) { s.Parent.Key = "" }, ProblemUnsupported, `it has no column "at"`},
 		{"bigint key", func(_ *Set, s *Snapshot) { s.Parent.Key, s.Parent.KeyOther = "", "bigint" }, ProblemUnsupported, `column "at" is of type bigint`},
 		{"hours of a date", func(set *Set, s *Snapshot) { s.Parent.Key, set.Interval = KeyDate, Interval{6, Hour} }, ProblemUnsupported, `column "at" is a date and has no hours`},

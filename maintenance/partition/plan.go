@@ -23,14 +23,20 @@ type Kind string
 // The kinds of actions, in the order in which a plan has them: what creates
 // comes before what removes.
 const (
+	// Finalize ends an interrupted DETACH CONCURRENTLY, and Attach gives a table back to
+	// its declarative parent that a pass has taken out and that may not go any more.
+	Finalize  Kind = "finalize"
+	Attach    Kind = "attach"
 	Create    Kind = "create"
 	Constrain Kind = "constrain"
 	Align     Kind = "align"
 	Index     Kind = "index"
-	RouteRows Kind = "route"
-	Sweep     Kind = "sweep"
-	Retire    Kind = "retire"
-	Analyze   Kind = "analyze"
+	// AttachIndex makes the partitions' indexes parts of their parent's.
+	AttachIndex Kind = "attach index"
+	RouteRows   Kind = "route"
+	Sweep       Kind = "sweep"
+	Retire      Kind = "retire"
+	Analyze     Kind = "analyze"
 )
 
 // Action is one step on one table. Only the fields of its kind are set.
@@ -52,11 +58,12 @@ type Action struct {
 	Exists ConstraintState
 	// Changes are what Align repairs; for Index the one index.
 	Changes []Change
-	// Invalid are leftovers that Index drops first.
+	// Invalid are leftovers that Index drops first, or the parent's index that
+	// AttachIndex completes.
 	Invalid []string
 	// Route is what RouteRows installs.
 	Route *Route
-	// Rows is how many rows Sweep or Retire are about, by count or estimate.
+	// Rows is how many rows Create, Sweep or Retire are about, by count or estimate.
 	Rows int64
 	// Then is what Retire does.
 	Then Then
@@ -87,7 +94,7 @@ func (a Action) Verb() string {
 // again by the same pass under another reason.
 func (a Action) Identity() string {
 	id := string(a.Kind) + "\x00" + a.Table.String()
-	if a.Kind == Index {
+	if a.Kind == Index || a.Kind == AttachIndex {
 		id += "\x00" + a.Changes[0].Want.Name
 	}
 	if a.Kind == RouteRows {

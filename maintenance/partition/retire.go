@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"time"
 )
 
 // due returns the removals that retention asks for, oldest first, whether or
@@ -16,11 +17,10 @@ func (p *planner) due() []Action {
 	var due, removable []Action
 	for i := range p.known {
 		c := &p.known[i]
-		if c.Bounds.To.Inf != 0 || c.Bounds.To.Time.After(cutoff) || c.Bounds.To.Time.After(p.current.From) {
+		if !p.old(c, cutoff) {
 			continue
 		}
-		a := Action{Kind: Retire, Table: c.Name, OID: c.OID, Bounds: c.Bounds, Rows: c.Rows, Then: p.set.Retention.Then,
-			Reason: fmt.Sprintf("older than %s", p.set.Retention.Keep)}
+		a := p.removal(c)
 		if h := HeldBy(p.snap.Holds, *c, p.snap.Server.Now, p.set.Location); h != nil {
 			p.plan.Held = append(p.plan.Held, Held{Action: a, Hold: *h})
 			continue
@@ -33,6 +33,16 @@ func (p *planner) due() []Action {
 	}
 	p.fence(removable)
 	return due
+}
+
+// old tells whether retention asks for a partition's removal.
+func (p *planner) old(c *Partition, cutoff time.Time) bool {
+	return c.Bounds.To.Inf == 0 && !c.Bounds.To.Time.After(cutoff) && !c.Bounds.To.Time.After(p.current.From)
+}
+
+func (p *planner) removal(c *Partition) Action {
+	return Action{Kind: Retire, Table: c.Name, OID: c.OID, Bounds: c.Bounds, Rows: c.Rows, Then: p.set.Retention.Then,
+		Reason: fmt.Sprintf("older than %s", p.set.Retention.Keep)}
 }
 
 // fence reports a pass that would remove too much at once: a retention that was
@@ -78,6 +88,8 @@ func (p *planner) obstacle(c *Partition) string {
 		return strings.Join(c.Dependents, ", ") + " would break"
 	case c.Foreign && p.set.Retention.Then == Archive:
 		return "it is a foreign table, whose rows are elsewhere already"
+	case c.Foreign && p.snap.Parent.Declarative:
+		return "it is a foreign table"
 	}
 	return ""
 }

@@ -42,6 +42,8 @@ type Route struct {
 	Owner string
 	// Properties are what a new partition gets beyond what it inherits.
 	Properties []Property
+	// Declarative says that partitions are attached; nothing is routed then.
+	Declarative bool `json:",omitempty"`
 	// Revoke are the roles to whom default privileges would grant something
 	// that the parent does not.
 	Revoke []string
@@ -83,7 +85,11 @@ func (p *planner) template() *Route {
 		Version: RouteVersion, Parent: p.set.Parent, Key: p.set.Key, KeyType: p.key,
 		Trigger: p.set.Trigger, Function: p.set.Function,
 		Interval: p.set.Interval, Pattern: p.set.Pattern.String(), Zone: p.set.Location.String(), Window: p.set.Window,
-		Columns: parent.Columns, Owner: parent.Owner, Properties: forNew(parent.Properties),
+		Columns: parent.Columns, Owner: parent.Owner, Properties: forNew(p.wanted()), Declarative: parent.Declarative,
+	}
+	if parent.Declarative {
+		// The table is made like the parent, with its indexes.
+		r.Properties = slices.DeleteFunc(r.Properties, func(p Property) bool { return p.Kind == PropIndex })
 	}
 	if p.set.Grants == GrantsExact {
 		r.Revoke = parent.DefaultGrantees
@@ -190,16 +196,19 @@ func (e Edge) utc() Edge {
 // reports those that belong nowhere.
 func (p *planner) sweep() {
 	if why := p.snap.StraysUnseen; why != "" {
-		p.problem(Problem{Kind: ProblemStray, Table: p.set.Parent, Stops: StopsNone, Text: "it could not be looked for rows: " + why})
+		p.problem(Problem{Kind: ProblemStray, Table: p.set.Parent, Stops: StopsNone, Text: "it could not be looked for rows in " + p.net() + ": " + why})
 	}
 	var sweeps []Action
 	into := map[Name]int{}
 	for _, s := range p.snap.Strays {
 		if s.Outside {
 			p.problem(Problem{Kind: ProblemStray, Table: p.set.Parent, Stops: StopsNone,
-				Text: fmt.Sprintf("%d rows have a %s that is NULL, infinite or outside the accepted window%s", s.Rows, p.set.Key, examplesText(s.Examples)),
+				Text: fmt.Sprintf("%d rows%s have a %s that is NULL, infinite or outside the accepted window%s", s.Rows, p.inDefault(), p.set.Key, examplesText(s.Examples)),
 				Hint: "correct or delete them, or widen window"})
 			continue
+		}
+		if p.snap.Parent.Declarative {
+			continue // They are moved when their partition is made.
 		}
 		for _, home := range p.homes(s) {
 			i, ok := into[home.Table]

@@ -12,6 +12,10 @@ type Set struct {
 	Parent Name
 	// Key is the column whose value decides a row's partition.
 	Key string
+	// KeyUnit is what a bigint key counts.
+	KeyUnit KeyUnit
+	// DefaultPartition makes a declarative set a DEFAULT partition where it has none.
+	DefaultPartition bool
 	// Interval is the width of the periods that are made.
 	Interval Interval
 	// Pattern names new partitions; they live in the parent's schema.
@@ -24,7 +28,7 @@ type Set struct {
 	// retention keeps and the current one, too.
 	FillGaps bool
 	// Trigger and Function are the names of the routing trigger and of its
-	// function. The function lives in its own schema, by default the parent's.
+	// function; of a declarative set, of those that tell of rows in its default partition. The function lives in its own schema, by default the parent's.
 	Trigger  string
 	Function Name
 	// Takeover lets a pass replace a routing function that it does not know.
@@ -114,31 +118,21 @@ type Limits struct {
 	RetryWait, MaxRetryWait time.Duration
 }
 
-// KeyType is the family that the key column's type belongs to.
-type KeyType string
-
-// The key types that can be served.
-const (
-	KeyDate        KeyType = "date"
-	KeyTimestamp   KeyType = "timestamp without time zone"
-	KeyTimestampTZ KeyType = "timestamp with time zone"
-)
-
 // Calendar returns the location in which the set's boundaries are midnights:
 // the set's time zone for instants, UTC for wall clock readings, whose fields
 // are the reading itself.
 func (s Set) Calendar(key KeyType) *time.Location {
-	if key == KeyTimestampTZ {
+	if key.Instant() {
 		return s.Location
 	}
 	return time.UTC
 }
 
 // Wall turns an instant of the server's clock into the set's terms: for
-// timestamptz keys the instant itself, otherwise what a clock on the wall in
+// keys that are instants the instant itself, otherwise what a clock on the wall in
 // the set's time zone reads at that instant, expressed in UTC.
 func (s Set) Wall(now time.Time, key KeyType) time.Time {
-	if key == KeyTimestampTZ {
+	if key.Instant() {
 		return now.In(s.Location)
 	}
 	l := now.In(s.Location)

@@ -9,8 +9,15 @@ type Snapshot struct {
 	Parent *Parent
 	// Partitions are the parent's children, ordered by their name.
 	Partitions []Partition
-	// Strays are the rows that sit in the parent itself. StraysUnseen is why they
-	// could not be looked for.
+	// Default is the DEFAULT partition of a declarative set, nil where there is none.
+	// It is none of Partitions: it has no bounds of its own. Its Bytes are exact.
+	Default *Partition
+	// Detaching are the partitions that an interrupted DETACH CONCURRENTLY has begun to
+	// take out, and Detached those tables that a pass has taken out and has not got to
+	// the end with; both of declarative sets alone.
+	Detaching, Detached []Partition
+	// Strays are the rows that sit in the parent itself, or in the default partition of
+	// a declarative set. StraysUnseen is why they could not be looked for.
 	Strays       []Stray
 	StraysUnseen string
 	// Taken are the tables, views, sequences and types of the parent's schema
@@ -44,8 +51,11 @@ type Parent struct {
 	// Key is the key column's type, empty where the column is missing; KeyOther names a type that cannot be served.
 	Key      KeyType
 	KeyOther string
-	// Declarative tells whether the table is PARTITION BY; such sets are not served here yet.
-	Declarative bool
+	// Declarative tells whether the table is PARTITION BY. PartitionedBy is what by, such
+	// as "RANGE (at)", and RangeColumn that column, empty where it is not the range of
+	// one plain column.
+	Declarative                bool
+	PartitionedBy, RangeColumn string
 	// NotTable names what the relation is where it is not a table, such as "view".
 	NotTable string
 	// MayAct is false where the session's role is not a member of the owner: it can look, and nothing else.
@@ -56,6 +66,9 @@ type Parent struct {
 	// DefaultGrantees are the roles to whom ALTER DEFAULT PRIVILEGES would grant something on a new table of the owner.
 	DefaultGrantees []string
 	Routing         Routing
+	// Incomplete are the names of a declarative parent's indexes that some partitions
+	// lack, by their definition as in a Property's Name.
+	Incomplete map[string][]string
 	// LastAnalyze is when the parent was last analyzed, zero where that is unknown or never.
 	LastAnalyze time.Time
 	// Analyzed tells whether statistics over the parent and its partitions exist.
@@ -120,6 +133,11 @@ type Partition struct {
 	OwnTriggers bool
 	// Foreign tells whether it is a foreign table.
 	Foreign bool
+	// Partitioned tells whether it is partitioned itself.
+	Partitioned bool
+	// Declared is what follows FOR VALUES in a declarative partition's bound, as
+	// PostgreSQL prints it.
+	Declared string
 	// Rows is the planner's estimate, -1 where it has none; Bytes the size of the heap by the same source.
 	Rows, Bytes int64
 	// Dependents describes what a removal would break: views, foreign keys, tables that inherit from it, further parents.
@@ -136,7 +154,7 @@ type Partition struct {
 type BoundsSource string
 
 const (
-	// BoundsFromCheck are proved by a validated CHECK.
+	// BoundsFromCheck are proved by a validated CHECK, or by what a partition is declared to be.
 	BoundsFromCheck BoundsSource = "check"
 	// BoundsClaimed are in a CHECK that is NOT VALID: rows may lie outside.
 	BoundsClaimed BoundsSource = "claimed"

@@ -257,7 +257,7 @@ func Runway(set Set, snap Snapshot) (runway time.Duration, ends bool) {
 	if at.Inf != 0 {
 		return 0, false
 	}
-	if t := at.Time; snap.Parent.Key != KeyTimestampTZ {
+	if t := at.Time; !snap.Parent.Key.Instant() {
 		// What a clock on the wall reads is an instant only where the clock hangs.
 		t = t.UTC()
 		at = At(time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), set.Location))

@@ -55,6 +55,14 @@ func (s *Session) apply(ctx context.Context, set partition.Set, snap partition.S
 		if err := s.ownRoutingFunctions(ctx, set, snap); err != nil {
 			return err
 		}
+	case partition.Create:
+		if a.Route.Declarative && snap.Default != nil {
+			return s.createBesideDefault(ctx, set, snap, a, Render(set, snap, a)[0].Role, out)
+		}
+	case partition.Attach:
+		if snap.Default != nil {
+			return s.createBesideDefault(ctx, set, snap, a, Render(set, snap, a)[0].Role, out)
+		}
 	case partition.Sweep:
 		return s.sweep(ctx, set, snap, a, out)
 	case partition.Retire:

@@ -98,9 +98,12 @@ func (w *waits) lock(table uint32, mode string) {
 func waitsOf(snap partition.Snapshot, a partition.Action, aside bool) (w waits) {
 	parent := snap.Parent.OID
 	switch a.Kind {
-	case partition.Create:
+	case partition.Create, partition.Attach:
 		w.parent = parent
 		w.lock(parent, "ShareUpdateExclusiveLock")
+		if snap.Default != nil {
+			w.lock(snap.Default.OID, "AccessExclusiveLock")
+		}
 	case partition.RouteRows:
 		w.lock(parent, "ShareRowExclusiveLock")
 	case partition.Sweep:
@@ -112,6 +115,15 @@ func waitsOf(snap partition.Snapshot, a partition.Action, aside bool) (w waits) 
 		w.parent = parent
 		w.lock(parent, "AccessShareLock")
 		w.lock(a.OID, "AccessExclusiveLock")
+		if snap.Parent.Declarative {
+			// To detach a partition waits for whoever may still look at it.
+			w.lock(parent, "AccessExclusiveLock")
+			w.snapshots = snap.Default == nil
+		}
+	case partition.Finalize:
+		w.lock(parent, "ShareUpdateExclusiveLock")
+		w.lock(a.OID, "AccessExclusiveLock")
+		w.snapshots = true
 	case partition.Index:
 		// CREATE INDEX CONCURRENTLY waits for writers of the table, and in the end for
 		// whoever could still look at what the index lacks (PostgreSQL documentation,

@@ -135,7 +135,7 @@ func (r *checkReader) keyOn(t []token) (g grid, bare, ok bool) {
 		}
 		return gridMicrosecond, true, true
 	}
-	if r.keyType == partition.KeyTimestampTZ {
+	if r.keyType.Instant() {
 		return 0, false, false // It would take the session's time zone.
 	}
 	if inner, kind, ok := cutCast(t); ok {
@@ -175,14 +175,17 @@ func (r *checkReader) constant(t []token) (value literal, direct, ok bool) {
 	if !ok {
 		return literal{}, false, false
 	}
-	allowed := kind == string(r.keyType)
-	if r.keyType != partition.KeyTimestampTZ {
+	allowed := kind == r.keyType.SQL()
+	if !r.keyType.Instant() {
 		allowed = kind == string(partition.KeyDate) || kind == string(partition.KeyTimestamp)
 	}
 	if !allowed {
 		return literal{}, false, false
 	}
 	if len(inner) == 1 && inner[0].kind == tokenString {
+		if r.keyType.Coded() {
+			kind = string(r.keyType)
+		}
 		return literal{text: inner[0].text, kind: partition.KeyType(kind)}, true, true
 	}
 	// A date as a timestamp is the same point.

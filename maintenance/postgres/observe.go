@@ -201,16 +201,17 @@ func observeTogether(ctx context.Context, conn, beside *pgx.Conn, sets []partiti
 
 // findTables is the first round trip: the server, the parents and their partitions.
 func (o *observation) findTables(ctx context.Context) error {
-	schemas, names := make([]string, len(o.sets)), make([]string, len(o.sets))
+	schemas, names, marks := make([]string, len(o.sets)), make([]string, len(o.sets)), make([]string, len(o.sets))
 	o.lockTimeout = defaultLockTimeout
 	for i, s := range o.sets {
-		schemas[i], names[i] = s.Parent.Schema, s.Parent.Local
+		schemas[i], names[i], marks[i] = s.Parent.Schema, s.Parent.Local, partition.RetireMark(s.Parent)
 		if l := s.Limits.LockTimeout; l > 0 {
 			o.lockTimeout = min(o.lockTimeout, l)
 		}
 	}
 	wanted := []argument{textArray(schemas), textArray(names)}
 	o.wanted = wanted
+	withMarks := append(slices.Clone(wanted), textArray(marks))
 	var first, last time.Time
 	var here, there batch
 	columns := &here
@@ -229,8 +230,8 @@ func (o *observation) findTables(ctx context.Context) error {
 		o.blockSize = r.int(4)
 	})
 	here.add("parents", o.addParent, wanted...)
-	here.add("children", o.addChild, wanted...)
-	columns.add("attributes", o.addColumn, wanted...)
+	here.add("children", o.addChild, withMarks...)
+	columns.add("attributes", o.addColumn, withMarks...)
 	here.add("hold_table", o.addHoldTable)
 	here.add("clock", func(r *row) { last = r.time(0) })
 	sent := time.Now()

@@ -22,6 +22,7 @@ func (o *observation) assemble() {
 		}
 		seen := p.seen
 		seen.Properties = slices.Clip(p.properties)
+		seen.Incomplete = o.invalidIndexes(p.table)
 		for _, check := range p.checks {
 			if check.inherits {
 				seen.Properties = append(seen.Properties, partition.Property{Kind: partition.PropCheck, Name: check.name, Value: check.definition})
@@ -41,7 +42,7 @@ func (o *observation) assemble() {
 		for _, t := range o.family[i] {
 			c := o.partition(i, t, p)
 			c.SameShape = t.layout.sameShape(p.layout)
-			snap.Partitions = append(snap.Partitions, c)
+			place(snap, c, t, seen.Declarative)
 			hasRows = hasRows || t.mayHaveRows()
 		}
 		// ANALYZE of a set without rows leaves no statistics, only the mark that
@@ -57,7 +58,7 @@ func (o *observation) settleProperties() {
 	var key []byte
 	for _, t := range o.order {
 		slices.SortFunc(t.checks, func(a, b *rawCheck) int { return cmp.Compare(a.name, b.name) })
-		key = binary.NativeEndian.AppendUint32(append(key[:0], t.identity), t.layout.number)
+		key = binary.NativeEndian.AppendUint32(append(key[:0], t.identity, t.kind), t.layout.number)
 		for _, numbers := range [][]uint32{t.facts, t.indexes} {
 			key = binary.NativeEndian.AppendUint32(key, uint32(len(numbers)))
 			for _, n := range numbers {
@@ -94,7 +95,7 @@ func (o *observation) propertiesOf(t *table) []partition.Property {
 		if x.identity && t.identity == 'i' {
 			identity = "index " + definition
 		}
-		if x.valid {
+		if x.valid || t.kind == 'p' { // A partitioned one is invalid until all partitions have it.
 			out = append(out, partition.Property{Kind: partition.PropIndex, Name: definition, Value: x.constraint})
 		}
 	}
@@ -121,16 +122,8 @@ func (o *observation) propertiesOf(t *table) []partition.Property {
 // partition makes what the planner sees of a partition of the i-th set.
 func (o *observation) partition(i int, t *table, p *parent) partition.Partition {
 	c := partition.Partition{OID: t.oid, Name: t.name, Properties: t.properties, OwnTriggers: t.triggers,
-		Foreign: t.kind == 'f', Rows: t.rows, Bytes: t.pages * o.blockSize}
-	for _, n := range t.indexes {
-		if x := o.indexes[n]; !x.valid {
-			if c.InvalidIndexes == nil {
-				c.InvalidIndexes = map[string][]string{}
-			}
-			definition := o.indexKinds[x.kind(t.layout)].definition
-			c.InvalidIndexes[definition] = append(c.InvalidIndexes[definition], x.name)
-		}
-	}
+		Foreign: t.kind == 'f', Partitioned: t.kind == 'p', Rows: t.rows, Bytes: t.pages * o.blockSize}
+	c.InvalidIndexes = o.invalidIndexes(t)
 	for _, d := range t.dependents {
 		if d.parent != p.oid {
 			c.Dependents = append(c.Dependents, d.text)
@@ -138,6 +131,20 @@ func (o *observation) partition(i int, t *table, p *parent) partition.Partition 
 	}
 	o.bound(&c, o.sets[i].Key, t, p)
 	return c
+}
+
+// invalidIndexes returns the names of a table's invalid indexes by their definition.
+func (o *observation) invalidIndexes(t *table) (names map[string][]string) {
+	for _, n := range t.indexes {
+		if x := o.indexes[n]; !x.valid {
+			if names == nil {
+				names = map[string][]string{}
+			}
+			definition := o.indexKinds[x.kind(t.layout)].definition
+			names[definition] = append(names[definition], x.name)
+		}
+	}
+	return names
 }
 
 // bound settles what a partition's CHECKs say of its bounds. One that it has
@@ -167,6 +174,12 @@ func (o *observation) bound(c *partition.Partition, key string, t *table, p *par
 		}
 		own = own || !fromParent
 		ownProof = ownProof || !fromParent && raw.validated
+	}
+	if d, ok := readDeclared(t.bound, p.seen.Key); ok {
+		if b, ok := d.bounds(o.values); ok {
+			c.Bounds, c.Known, c.Declared = b, partition.BoundsFromCheck, t.bound
+			return
+		}
 	}
 	switch {
 	case ownProof && (proved.Finite() || proved.Equal(claimed)):

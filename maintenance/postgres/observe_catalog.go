@@ -328,16 +328,34 @@ type checkRead struct {
 	is checkBounds
 }
 
-// literals returns the constants of all CHECKs, each once.
+// literals returns the constants of all CHECKs and bounds, each once, but for those
+// that need no server to be understood.
 func (o *observation) literals() []literal {
 	seen := map[literal]bool{}
 	var out []literal
+	want := func(l literal) {
+		switch {
+		case seen[l]:
+		case l.kind.Coded():
+			if e, err := l.kind.Decode(l.text); err == nil {
+				o.values[l] = e
+			}
+		default:
+			out = append(out, l)
+		}
+		seen[l] = true
+	}
 	for i, s := range o.sets {
 		p := o.parents[i]
 		if p == nil || p.seen.Key == "" {
 			continue
 		}
 		for _, t := range o.family[i] {
+			if d, ok := readDeclared(t.bound, p.seen.Key); ok {
+				for _, l := range d.literals() {
+					want(l)
+				}
+			}
 			for _, c := range t.checks {
 				of := checkOf{c, s.Key, p.seen.Key}
 				if o.reads[of] != nil {
@@ -346,10 +364,7 @@ func (o *observation) literals() []literal {
 				read := &checkRead{checkRange: readCheck(c.definition, s.Key, p.seen.Key)}
 				o.reads[of] = read
 				for _, cmp := range read.comparisons {
-					if !seen[cmp.value] {
-						seen[cmp.value] = true
-						out = append(out, cmp.value)
-					}
+					want(cmp.value)
 				}
 			}
 		}

@@ -27,7 +27,13 @@ func (o *observation) scan(ctx context.Context) error {
 	var looks []look
 	for i, set := range o.sets {
 		snap := &o.snaps[i]
-		if p := snap.Parent; p == nil || p.Key == "" || p.NotTable != "" || p.Declarative {
+		switch p := snap.Parent; {
+		case p == nil || p.Key == "" || p.NotTable != "":
+			continue
+		case p.Declarative:
+			if d := snap.Default; d != nil && d.Bytes > 0 {
+				looks = append(looks, straysLook(set, snap, d.Name))
+			}
 			continue
 		}
 		for j := range snap.Partitions {
@@ -44,7 +50,7 @@ func (o *observation) scan(ctx context.Context) error {
 			}
 		}
 		if o.parents[i].hasPages {
-			looks = append(looks, straysLook(set, snap))
+			looks = append(looks, straysLook(set, snap, set.Parent))
 		}
 	}
 	if len(looks) == 0 {
@@ -182,15 +188,17 @@ func rowsLook(set partition.Set, key partition.KeyType, c *partition.Partition) 
 	}
 }
 
-// straysLook groups the rows of a parent by day or hour, and then by period.
-func straysLook(set partition.Set, snap *partition.Snapshot) look {
+// straysLook groups the rows of a parent, or of a default partition, by day or hour,
+// and then by period.
+func straysLook(set partition.Set, snap *partition.Snapshot, table partition.Name) look {
 	key := snap.Parent.Key
-	unit, zone, wall := "day", set.Location.String(), quoteIdent(set.Key)+"::timestamp without time zone"
+	finite, moment := keyMoment(quoteIdent(set.Key), key)
+	unit, zone, wall := "day", set.Location.String(), moment+"::timestamp without time zone"
 	if set.Interval.Unit == partition.Hour {
 		unit, zone = "hour", "UTC"
 	}
-	if key == partition.KeyTimestampTZ {
-		wall = quoteIdent(set.Key) + " AT TIME ZONE " + quoteLiteral(zone)
+	if key.Instant() {
+		wall = moment + " AT TIME ZONE " + quoteLiteral(zone)
 	}
 	// Rows with dates at random make a period each: they are found by it.
 	type home struct {
@@ -199,7 +207,7 @@ func straysLook(set partition.Set, snap *partition.Snapshot) look {
 	}
 	places := map[home]int{}
 	return look{
-		sql: fill("scan_strays", set, set.Parent, "{unit}", quoteLiteral(unit), "{wall}", wall), limits: set.Limits,
+		sql: fill("scan_strays", set, table, "{unit}", quoteLiteral(unit), "{wall}", wall, "{finite}", finite, "{moment}", moment, "{ordered}", keyOrdered(set.Key, key)), limits: set.Limits,
 		row: func(r *row) {
 			s := partition.Stray{Rows: r.int(1), Outside: r.null(0), Examples: examples(r.text(4), r.text(6))}
 			if s.Outside {

@@ -40,6 +40,11 @@ type table struct {
 	// triggers tells whether it has enabled BEFORE INSERT row triggers.
 	triggers   bool
 	dependents []dependent
+	// bound is what it is declared to hold, empty where that is not so; heap is a
+	// default partition's size in bytes. pending and detached are as in children.sql.
+	bound             string
+	heap              int64
+	pending, detached bool
 }
 
 // layout is the columns that some tables have, in their order.
@@ -83,6 +88,8 @@ type parent struct {
 }
 
 // The OIDs of the types that a key may have. They are fixed for ever.
+const oidBigint, oidUUID = 20, 2950
+
 var keyTypes = map[uint32]partition.KeyType{1082: partition.KeyDate, 1114: partition.KeyTimestamp, 1184: partition.KeyTimestampTZ}
 
 // notTable names the relation kinds that are no tables (PostgreSQL
@@ -107,14 +114,18 @@ func (o *observation) addParent(r *row) {
 	o.setsOf[t.oid] = append(o.setsOf[t.oid], int(r.int(0)))
 	o.parents[r.int(0)] = &parent{table: t, hasPages: r.flag(11), seen: partition.Parent{
 		OID: t.oid, Owner: t.owner, Declarative: t.kind == 'p', NotTable: notTable[t.kind],
-		MayAct: r.flag(9), OwnerMayCreate: r.flag(10),
+		MayAct: r.flag(9), OwnerMayCreate: r.flag(10), PartitionedBy: r.text(15), RangeColumn: r.text(16),
 	}}
 }
 
 func (o *observation) addChild(r *row) {
 	i := r.int(0)
 	t := o.add(table{oid: r.oid(1), name: partition.Name{Schema: r.text(2), Local: r.once(3)}, kind: r.char(4),
-		owner: r.text(5), rows: r.int(6), pages: r.int(7), identity: r.char(10), acl: r.flag(11), options: r.flag(12), toast: r.oid(13)})
+		owner: r.text(5), rows: r.int(6), pages: r.int(7), identity: r.char(10), acl: r.flag(11), options: r.flag(12), toast: r.oid(13),
+		bound: r.text(14), pending: r.flag(16), detached: r.flag(17)})
+	if !r.null(15) {
+		t.heap = r.int(15)
+	}
 	o.addSecurity(t, r.flag(8), r.flag(9))
 	o.family[i] = append(o.family[i], t)
 }
@@ -185,7 +196,7 @@ func (o *observation) settleColumns() {
 		for _, c := range p.layout.live {
 			p.seen.Columns = append(p.seen.Columns, partition.Column{Name: c.name, Type: c.typeName, Generated: c.generated})
 			if c.name == o.sets[i].Key {
-				if p.seen.Key = keyTypes[c.typeOID]; p.seen.Key == "" {
+				if p.seen.Key = keyTypeOf(o.sets[i], p.seen.Declarative, c.typeOID); p.seen.Key == "" {
 					p.seen.KeyOther = c.typeName
 				}
 			}

@@ -46,6 +46,8 @@ func quoteRole(role string) string {
 // any DateStyle and TimeZone: ISO 8601, with an offset where it is an instant.
 func edgeText(key partition.KeyType, e partition.Edge) string {
 	switch {
+	case key.Coded():
+		return key.Encode(e)
 	case e.Inf < 0:
 		return "-infinity"
 	case e.Inf > 0:
@@ -61,7 +63,7 @@ func edgeText(key partition.KeyType, e partition.Edge) string {
 // edgeLiteral returns an edge as a constant of the key's type, the only kind by
 // which a CHECK can exclude a partition.
 func edgeLiteral(key partition.KeyType, e partition.Edge) string {
-	return quoteLiteral(edgeText(key, e)) + "::" + string(key)
+	return quoteLiteral(edgeText(key, e)) + "::" + key.SQL()
 }
 
 // boundsExpression returns the range on the bare key that a partition's CHECK is.

@@ -57,6 +57,9 @@ func Render(set partition.Set, snap partition.Snapshot, a partition.Action) []St
 	}
 	switch a.Kind {
 	case partition.Create:
+		if a.Route.Declarative {
+			return []Step{{Role: owner, SetLock: true, Statements: renderDeclared(set, snap, a).all()}}
+		}
 		return []Step{renderCreate(set, snap, a, owner)}
 	case partition.Constrain:
 		return renderConstrain(set, snap, a, owner, alter)
@@ -64,13 +67,22 @@ func Render(set partition.Set, snap partition.Snapshot, a partition.Action) []St
 		return renderAlign(snap, a, owner, alter)
 	case partition.Index:
 		return renderIndex(snap, a, owner, alter)
+	case partition.AttachIndex:
+		return renderAttachIndex(a, owner)
 	case partition.RouteRows:
 		return renderRoute(set, snap, a, owner)
 	case partition.Sweep:
 		return []Step{{Role: owner, Statements: []Statement{{SQL: sweepSQL(set, snap, a),
 			Lock: "ROW EXCLUSIVE on " + set.Parent.String() + " and " + a.Table.String()}}}}
 	case partition.Retire:
+		if snap.Parent.Declarative {
+			return renderRetireDeclared(set, snap, a, owner).steps(snap, a)
+		}
 		return renderRetire(set, a, owner, alter)
+	case partition.Finalize:
+		return []Step{finalizeStep(set, a, owner)}
+	case partition.Attach:
+		return []Step{{Role: owner, SetLock: true, Statements: renderAttach(set, snap, a).all()}}
 	case partition.Analyze:
 		// From PostgreSQL 18 on it goes through the partitions, too, and locks them,
 		// unless it is told not to (PostgreSQL documentation, ANALYZE).
@@ -232,6 +244,12 @@ func renderRoute(set partition.Set, snap partition.Snapshot, a partition.Action,
 // inserted by one statement, so every snapshot sees it exactly once; rows that
 // others hold are left for the next batch.
 func sweepSQL(set partition.Set, snap partition.Snapshot, a partition.Action) string {
+	return moveSQL(snap, set.Parent, a.Table, boundsExpression(set.Key, snap.Parent.Key, a.Bounds), set.SweepBatch)
+}
+
+// moveSQL moves the rows for which a condition holds from one table to another; with
+// a batch, so many of those that nobody else holds.
+func moveSQL(snap partition.Snapshot, from, to partition.Name, condition string, batch int) string {
 	var columns []string
 	for _, c := range snap.Parent.Columns {
 		if !c.Generated {
@@ -239,12 +257,13 @@ func sweepSQL(set partition.Set, snap partition.Snapshot, a partition.Action) st
 		}
 	}
 	list := strings.Join(columns, ", ")
-	parent := quoteName(set.Parent)
-	return fmt.Sprintf("WITH moved AS (DELETE FROM ONLY %s WHERE ctid = ANY (ARRAY("+
-		"SELECT ctid FROM ONLY %s WHERE %s LIMIT %d FOR UPDATE SKIP LOCKED)) RETURNING %s) "+
+	source := quoteName(from)
+	if batch > 0 {
+		condition = fmt.Sprintf("ctid = ANY (ARRAY(SELECT ctid FROM ONLY %s WHERE %s LIMIT %d FOR UPDATE SKIP LOCKED))", source, condition, batch)
+	}
+	return fmt.Sprintf("WITH moved AS (DELETE FROM ONLY %s WHERE %s RETURNING %s) "+
 		"INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM moved",
-		parent, parent, boundsExpression(set.Key, snap.Parent.Key, a.Bounds), set.SweepBatch, list,
-		quoteName(a.Table), list, list)
+		source, condition, list, quoteName(to), list, list)
 }
 
 // renderRetire shows the removal itself; what proves it safe happens in the

@@ -5,6 +5,7 @@ import (
 	"go/ast"
 	"go/parser"
 	gotoken "go/token"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -210,7 +211,7 @@ func TestRenderActions(t *testing.T) {
 	}
 	add(partition.Action{Kind: partition.Analyze, Table: set.Parent})
 	for _, kind := range allKinds(t, "plan.go", "Kind") {
-		if len(actions[kind]) == 0 {
+		if len(actions[kind]) == 0 && !slices.Contains(declaredKinds, partition.Kind(kind)) {
 			t.Errorf("there is no action of kind %q", kind)
 		}
 		for i, a := range actions[kind] {

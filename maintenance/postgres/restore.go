@@ -190,7 +190,15 @@ func (s *Session) adoptOnce(ctx context.Context, tx pgx.Tx, r Restoration, draft
 		return err
 	}
 	// From here on nobody else adds a partition: the lock excludes itself.
-	if err := execAll(ctx, tx, fmt.Sprintf("ALTER TABLE %s INHERIT %s", quoteName(draft), quoteName(r.Set.Parent))); err != nil {
+	join := func() error {
+		return execAll(ctx, tx, fmt.Sprintf("ALTER TABLE %s INHERIT %s", quoteName(draft), quoteName(r.Set.Parent)))
+	}
+	leave := fmt.Sprintf("ALTER TABLE %s NO INHERIT %s", quoteName(draft), quoteName(standIn))
+	if r.Action.Route.Declarative {
+		join = func() error { return s.attachRestored(ctx, tx, r, draft, leave) }
+		leave = "SELECT" // A partition has no other parent.
+	}
+	if err := join(); err != nil {
 		return err
 	}
 	var parents, others []uint32
@@ -209,7 +217,7 @@ func (s *Session) adoptOnce(ctx context.Context, tx pgx.Tx, r Restoration, draft
 		return errPartitionsCame
 	}
 	err = execAll(ctx, tx,
-		fmt.Sprintf("ALTER TABLE %s NO INHERIT %s", quoteName(draft), quoteName(standIn)),
+		leave,
 		"DROP TABLE "+quoteName(standIn),
 		fmt.Sprintf("ALTER TABLE %s RENAME TO %s", quoteName(draft), quoteIdent(r.Action.Table.Local)))
 	if err != nil {

@@ -69,6 +69,9 @@ func (s *Session) retireOnce(ctx context.Context, set partition.Set, snap partit
 			return ErrStopped
 		}
 	}
+	if snap.Parent.Declarative {
+		return s.retireDeclared(ctx, set, snap, a, archived, out)
+	}
 	step := Render(set, snap, a)[0]
 	soon := archived.StillEqual == nil
 	err := s.retry(ctx, set, out, func() error {
@@ -189,6 +192,11 @@ func (s *Session) recheck(ctx context.Context, tx pgx.Tx, set partition.Set, sna
 			return fmt.Errorf("%s has lost its CHECK %s: %w", a.Table, c.Name, ErrChangedMeanwhile)
 		}
 	}
+	return stillOld(set, snap, a, now)
+}
+
+// stillOld tells whether a partition is old by the server's clock now.
+func stillOld(set partition.Set, snap partition.Snapshot, a partition.Action, now time.Time) error {
 	if cutoff, ok := set.Cutoff(now, snap.Parent.Key); !ok || a.Bounds.To.Inf != 0 || a.Bounds.To.Time.After(cutoff) {
 		return fmt.Errorf("%s is not old enough by the server's clock (%s): %w", a.Table, now.UTC().Format(time.RFC3339), ErrChangedMeanwhile)
 	}

@@ -1,13 +1,13 @@
 -- The columns of parents and partitions, each with all tables that have one like
 -- it: most partitions' are alike. Dropped ones count, for two tables are deparsed
 -- alike where the same numbers have the same names.
--- $1, $2: schemas and names of the parents.
+-- $1, $2: schemas and names of the parents; $3: as in children.sql.
 --
 -- The tables come from a subquery, so that the planner looks them up by index,
 -- all in one scan, instead of comparing each with its statistics first.
 WITH parents AS (
-  SELECT DISTINCT c.oid
-    FROM unnest($1::text[], $2::text[]) AS w (nsp, rel)
+  SELECT DISTINCT c.oid, w.mark
+    FROM unnest($1::text[], $2::text[], $3::text[]) AS w (nsp, rel, mark)
     JOIN pg_namespace n ON n.nspname = w.nsp
     JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.rel
 ), family AS (
@@ -16,6 +16,10 @@ WITH parents AS (
   SELECT i.inhrelid
     FROM parents p
     JOIN pg_inherits i ON i.inhparent = p.oid
+  UNION
+  SELECT k.conrelid
+    FROM parents p
+    JOIN pg_constraint k ON k.conname = p.mark AND k.contype = 'c'
 ), columns AS (
   SELECT a.attnum, a.attname, a.atttypid, a.atttypmod, a.attisdropped, a.attnotnull,
          a.attgenerated, a.attstorage, a.attacl IS NOT NULL AS acl, array_agg(a.attrelid) AS tables

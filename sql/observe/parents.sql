@@ -17,7 +17,10 @@ SELECT w.ord - 1 AS set,
        CASE WHEN c.relkind = 'r' THEN coalesce(pg_relation_size(c.oid), 0) > 0 ELSE false END AS has_pages,
        c.relacl IS NOT NULL AS acl,
        c.reloptions IS NOT NULL AS options,
-       c.reltoastrelid AS toast
+       c.reltoastrelid AS toast,
+       CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) END AS partitioned_by,
+       (SELECT a.attname FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum = k.partattrs[0] AND k.partstrat = 'r' AND k.partnatts = 1) AS range_column
   FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w (nsp, rel, ord)
   JOIN pg_namespace n ON n.nspname = w.nsp
-  JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.rel;
+  JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.rel
+  LEFT JOIN pg_partitioned_table k ON k.partrelid = c.oid;

@@ -1,0 +1,126 @@
+package maintenance_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/partitiond/partitiond/maintenance"
+)
+
+// declaredEvents is a declarative set with a year and a half of rows.
+const declaredEvents = `CREATE TABLE events (id int GENERATED ALWAYS AS IDENTITY, at timestamp NOT NULL, what text, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
+	CREATE FUNCTION make(low int, high int) RETURNS void LANGUAGE plpgsql AS $$ BEGIN
+	  FOR m IN low..high LOOP
+	    EXECUTE format('CREATE TABLE IF NOT EXISTS %I PARTITION OF events FOR VALUES FROM (%L) TO (%L)', to_char(date_trunc('month', localtimestamp) + make_interval(months => m), '"events_"YYYY_MM'),
+	      date_trunc('month', localtimestamp) + make_interval(months => m), date_trunc('month', localtimestamp) + make_interval(months => m + 1));
+	    INSERT INTO events (at, what) SELECT date_trunc('month', localtimestamp) + make_interval(months => m, hours => i), 'old' FROM generate_series(1, 10) i;
+	  END LOOP;
+	END $$;`
+
+// TestKillMinus9Declarative kills passes over a declarative set at points all over
+// them. After each death every row is in the set, in a table that was taken out of
+// it, or in the archive; and another pass finishes the work.
+func TestKillMinus9Declarative(t *testing.T) {
+	t.Parallel()
+	for name, beside := range map[string]string{"alone": "", "beside_default": "CREATE TABLE rest PARTITION OF events DEFAULT"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScenario(t)
+			set := fmt.Sprintf("[[set]]\nparent = \"public.events\"\nkey = \"at\"\nahead = 1\nretention = { keep = \"12 months\", then = \"archive\", archive = \"file://%s\", max_share = 1, late_grace = \"0s\" }\n", s.archive)
+			s.section("set.toml", set)
+			s.section("parent.sql", declaredEvents+beside)
+			written := 0
+			work := func() {
+				t.Helper()
+				s.section("work.sql", "SELECT make(-14, -13)")
+				written += 20
+				if beside != "" {
+					s.section("waiting.sql", `DROP TABLE IF EXISTS gone; INSERT INTO events (at, what) SELECT date_trunc('month', localtimestamp) + make_interval(months => -15, hours => i), 'waits' FROM generate_series(1, 10) i`)
+					written += 10
+				}
+			}
+			where := func() []string {
+				ids := strings.Fields(rows(t, s.conn, "SELECT id FROM events"))
+				for _, table := range strings.Fields(rows(t, s.conn, "SELECT conrelid::regclass FROM pg_constraint WHERE conname ~ '^partitiond_retire' AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = conrelid AND NOT inhdetachpending)")) {
+					ids = append(ids, strings.Fields(rows(t, s.conn, "SELECT id FROM "+table))...)
+				}
+				for _, p := range readArchive(t, s.archive) {
+					ids = append(ids, p.column("id")...)
+				}
+				slices.Sort(ids)
+				return ids
+			}
+			finish := func() {
+				t.Helper()
+				report, err := s.m.Pass(t.Context(), nil, s.sets)
+				if err != nil || report.Status() != maintenance.Done && report.Status() != maintenance.Idle {
+					t.Fatalf("the pass after: %+v, %v", report, err)
+				}
+				s.section("left", "")
+				if ids := where(); len(ids) != written || len(slices.Compact(ids)) != written {
+					t.Fatalf("%d rows were written, %d are there, %d different", written, len(ids), len(slices.Compact(ids)))
+				}
+			}
+			work()
+			events := s.doom(t, "TestDoomedPass", set, 0)
+			finish()
+			for i := range killPoints {
+				work()
+				at := 1 + i*events/killPoints
+				s.doom(t, "TestDoomedPass", set, at)
+				if ids := slices.Compact(where()); len(ids) != written {
+					t.Fatalf("killed at event %d of about %d: %d of %d rows are there", at, events, len(ids), written)
+				}
+				finish()
+			}
+			t.Logf("killed at %d points of a pass with %d", killPoints, events)
+		})
+	}
+}
+
+// TestDetachBesideReader takes a partition out while a transaction that has read the
+// set stays open: the wait ends in vain, nobody waits behind it, and a later pass
+// brings it to its end.
+func TestDetachBesideReader(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t)
+	s.section("set.toml", "[[set]]\nparent = \"public.events\"\nkey = \"at\"\nahead = 0\nretention = { keep = \"12 months\", then = \"drop\" }\nlimits = { lock_timeout = \"50ms\", retries = 1, retry_wait = \"10ms\" }")
+	s.section("parent.sql", declaredEvents+"SELECT make(-14, -14), make(0, 0); ANALYZE events")
+	reader := s.db.Conn(t)
+	tx, err := reader.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// He has not looked at the old partition, and so does not keep it from being marked.
+	const younger = "SELECT count(*) FROM events WHERE at >= "
+	month := "'" + strings.TrimSpace(rows(t, s.conn, "SELECT date_trunc('month', localtimestamp)")) + "'"
+	if got := rows(t, reader, younger+month); got != "10\n" {
+		t.Fatalf("the reader sees %s", got)
+	}
+	report, err := s.m.Pass(t.Context(), nil, s.sets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := "public.events_" + strings.TrimSpace(rows(t, s.conn, "SELECT to_char(date_trunc('month', localtimestamp) - interval '14 months', 'YYYY_MM')"))
+	if got, want := passed(report), fmt.Sprintf("partly\nfailed drop %s\nanalyze public.events\nfailed finalize %[1]s\n", old); got != want {
+		t.Errorf("beside the reader: got\n%swant\n%s", got, want)
+	}
+	// It waits for him alone.
+	if got := rows(t, s.conn, "SELECT count(*) FROM events"); got != "10\n" {
+		t.Errorf("others see %s", got)
+	}
+	if got := rows(t, reader, "SELECT count(*) FROM events"); got != "20\n" {
+		t.Errorf("the reader sees %s", got)
+	}
+	if err := tx.Rollback(context.Background()); err != nil && !errors.Is(err, pgx.ErrTxClosed) {
+		t.Fatal(err)
+	}
+	s.section("pass", fmt.Sprintf("done\nfinalize %s\ndrop %[1]s\nanalyze public.events", old))
+	s.section("left", "")
+}

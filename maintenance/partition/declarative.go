@@ -1,0 +1,151 @@
+package partition
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// RetireMark is the name of the CHECK that a partition of a declarative parent is
+// given before it is taken out, and that says what its bound does: whatever happens
+// then, the table can be told from others, and what it may hold is known. The parent
+// is in it by its name, which a dump keeps, as it does not an OID.
+func RetireMark(parent Name) string {
+	sum := sha256.Sum256([]byte(parent.Schema + "\x00" + parent.Local))
+	return "partitiond_retire_" + hex.EncodeToString(sum[:4])
+}
+
+// net names where rows without a partition go.
+func (p *planner) net() string {
+	switch {
+	case !p.snap.Parent.Declarative:
+		return "the parent"
+	case p.snap.Default == nil:
+		return "no table, and are refused"
+	}
+	return "the default partition"
+}
+
+// inDefault is said of rows beside what is said of those in a parent.
+func (p *planner) inDefault() string {
+	if p.snap.Default == nil {
+		return ""
+	}
+	return " in the default partition " + p.snap.Default.Name.String()
+}
+
+// wanted returns the properties that partitions have to have. A publication of a
+// declarative parent has the changes of its partitions anyhow (PostgreSQL
+// documentation, CREATE PUBLICATION).
+func (p *planner) wanted() []Property {
+	all := p.snap.Parent.Properties
+	if !p.snap.Parent.Declarative {
+		return all
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(p Property) bool { return p.Kind == PropPublication })
+}
+
+// alignDefault plans what is short of the default partition's repair. It comes first:
+// to make a partition takes rights on the default one.
+func (p *planner) alignDefault() {
+	if d := p.snap.Default; d != nil && !d.Foreign {
+		short, _ := splitChanges(Diff(p.set, p.wanted(), d.Properties))
+		p.align(d, slices.DeleteFunc(short, func(c Change) bool { return waitsForIndex(c, d.Properties) }))
+	}
+}
+
+// unconstrain plans the end of a CHECK that says what the partition's bound says
+// anyway: one that was needed to attach the table without a scan.
+func (p *planner) unconstrain(c *Partition) {
+	a := Action{Kind: Constrain, Table: c.Name, OID: c.OID, Bounds: c.Bounds, Exists: ConstraintValidated,
+		Reason: "a CHECK says what its bound says"}
+	for _, ch := range c.Checks {
+		if (ch.Name == BoundsConstraint || ch.Name == RetireMark(p.set.Parent)) && ch.Local && ch.Bounds.Covers(c.Bounds) {
+			a.Replaces = append(a.Replaces, ch)
+		}
+	}
+	if len(a.Replaces) > 0 {
+		p.act(a)
+	}
+}
+
+// completeIndexes plans that the partitions' indexes become parts of those of the
+// parent that were made ON ONLY it, and so are not valid yet (PostgreSQL
+// documentation, CREATE INDEX).
+func (p *planner) completeIndexes() {
+	if !p.set.Indexes || !p.snap.Parent.Declarative {
+		return
+	}
+	for _, definition := range slices.Sorted(maps.Keys(p.snap.Parent.Incomplete)) {
+		i := slices.IndexFunc(p.snap.Parent.Properties, func(p Property) bool { return p.Kind == PropIndex && p.Name == definition })
+		if i < 0 || p.snap.Parent.Properties[i].Value == exclusion {
+			continue
+		}
+		p.act(Action{Kind: AttachIndex, Table: p.set.Parent, OID: p.snap.Parent.OID, Bounds: Everywhere,
+			Changes: []Change{{Want: p.snap.Parent.Properties[i]}}, Invalid: p.snap.Parent.Incomplete[definition],
+			Reason: fmt.Sprintf("its index %s is not that of all partitions yet", p.snap.Parent.Incomplete[definition][0])})
+	}
+}
+
+// finalize plans the end of what was interrupted: until then no other partition can be
+// detached (PostgreSQL documentation, ALTER TABLE, DETACH PARTITION).
+func (p *planner) finalize() {
+	for i := range p.snap.Detaching {
+		c := &p.snap.Detaching[i]
+		p.act(Action{Kind: Finalize, Table: c.Name, OID: c.OID, Bounds: c.Bounds, Reason: "its detaching was interrupted"})
+	}
+}
+
+// takenOut plans the end of removals from a declarative set that did not come to
+// theirs. It returns the tables that are out of the parent already and due, whether
+// or not a problem stops that; what is not due any more, or held, goes back.
+func (p *planner) takenOut() (due []Action) {
+	cutoff, removes := p.set.Cutoff(p.snap.Server.Now, p.key)
+	for i := range p.snap.Detached {
+		c := &p.snap.Detached[i]
+		if c.Known != BoundsFromCheck {
+			p.problem(Problem{Kind: ProblemUnreadable, Table: c.Name, Stops: StopsTable,
+				Text: "a pass has taken it out, and its CHECK " + RetireMark(p.set.Parent) + " is no longer what it was",
+				Hint: "attach or drop it by hand"})
+			continue
+		}
+		held := HeldBy(p.snap.Holds, *c, p.snap.Server.Now, p.set.Location)
+		if removes && p.old(c, cutoff) && held == nil {
+			a := p.removal(c)
+			a.Reason += ", and taken out already"
+			due = append(due, a)
+			continue
+		}
+		why := fmt.Sprintf("a pass has taken it out, and it is not older than %s", p.set.Retention.Keep)
+		if held != nil {
+			why = "a pass has taken it out, and it is held " + held.String()
+		} else if !removes {
+			why = "a pass has taken it out, and nothing is to be removed any more"
+		}
+		if j := slices.IndexFunc(p.known, func(o Partition) bool { return o.Bounds.Overlaps(c.Bounds) }); j >= 0 {
+			p.problem(Problem{Kind: ProblemOverlap, Table: c.Name, Stops: StopsTable,
+				Text: why + fmt.Sprintf("; but %s with %s is in its place", p.known[j].Name, p.known[j].Bounds),
+				Hint: "move its rows by hand, or drop it"})
+			continue
+		}
+		p.act(Action{Kind: Attach, Table: c.Name, OID: c.OID, Bounds: c.Bounds, Reason: why, Route: p.template()})
+		back := *c
+		back.Checks = nil
+		p.known = append(p.known, back)
+	}
+	slices.SortStableFunc(p.known, func(a, b Partition) int { return a.Bounds.From.Compare(b.Bounds.From) })
+	return due
+}
+
+// retireTakenOut plans the rest of removals whose tables are out of the parent.
+func (p *planner) retireTakenOut(due []Action) {
+	for _, a := range due {
+		if p.stopped(a) {
+			p.plan.Withheld = append(p.plan.Withheld, a)
+		} else {
+			p.act(a)
+		}
+	}
+}

@@ -1,0 +1,118 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/partitiond/partitiond/maintenance/partition"
+)
+
+// errDefaultLarge says that a default partition has more than what may be read or
+// moved under a lock that keeps others out.
+var errDefaultLarge = errors.New("the default partition is too large to be read under a lock that keeps writers out")
+
+// createBesideDefault makes a partition of a set that has a default partition. The
+// rows that wait there go along in the same transaction: nobody ever sees one of
+// them twice, or not at all. What that does under ACCESS EXCLUSIVE on the default
+// partition is bounded, by its size and by the set's batch.
+func (s *Session) createBesideDefault(ctx context.Context, set partition.Set, snap partition.Snapshot, a partition.Action, role string, out *Outcome) error {
+	c := renderDeclared(set, snap, a)
+	if a.Kind == partition.Attach {
+		c = renderAttach(set, snap, a)
+	}
+	if s.stopped() {
+		return ErrStopped
+	}
+	err := s.retry(ctx, set, out, func() error {
+		out.Rows = 0
+		return s.inTx(ctx, set, role, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1, $2)", setLockClass, int32(snap.Parent.OID)); err != nil {
+				return fmt.Errorf("take the set's creation lock: %w", err)
+			}
+			run := func(statements []Statement) error {
+				return s.runStatements(ctx, tx, Step{Statements: statements, Role: role}, out)
+			}
+			if err := run(c.build); err != nil {
+				return err
+			}
+			notes := out.notes
+			if err := run(c.lock); err != nil {
+				return err
+			}
+			if err := s.small(ctx, tx, set, snap, a); err != nil {
+				return err
+			}
+			if err := run(c.move); err != nil {
+				return err
+			}
+			out.Rows = out.lastTag.RowsAffected()
+			err := run(c.attach)
+			out.notes = notes
+			return err
+		})
+	})
+	return err
+}
+
+// small fails with [errDefaultLarge] unless the default partition, which is locked,
+// is as small as has to be, and with another error where moving its rows would do
+// more than that.
+func (s *Session) small(ctx context.Context, tx pgx.Tx, set partition.Set, snap partition.Snapshot, a partition.Action) error {
+	d := snap.Default
+	var oid uint32
+	var size int64
+	var keys []string
+	err := tx.QueryRow(ctx, `SELECT c.oid, pg_catalog.pg_relation_size(c.oid), ARRAY(SELECT format('%I of %s', conname, conrelid::pg_catalog.regclass)
+			FROM pg_catalog.pg_constraint WHERE contype = 'f' AND conparentid = 0 AND confrelid IN (c.oid, $2))
+		FROM pg_catalog.pg_class c WHERE c.oid = $1::pg_catalog.text::pg_catalog.regclass`, quoteName(d.Name), snap.Parent.OID).Scan(&oid, &size, &keys)
+	if err != nil {
+		return fmt.Errorf("look at the default partition: %w", err)
+	}
+	if oid != d.OID {
+		return fmt.Errorf("%s is another table now: %w", d.Name, ErrChangedMeanwhile)
+	}
+	if size > maxDefaultBytes {
+		return fmt.Errorf("%s has %d bytes, more than %d: %w", d.Name, size, maxDefaultBytes, errDefaultLarge)
+	}
+	var rows int64
+	err = tx.QueryRow(ctx, fmt.Sprintf("SELECT count(*) FROM (SELECT FROM ONLY %s WHERE %s LIMIT %d) AS r", quoteName(d.Name),
+		boundsExpression(set.Key, snap.Parent.Key, a.Bounds), set.SweepBatch+1)).Scan(&rows)
+	switch {
+	case err != nil:
+		return fmt.Errorf("count the rows of %s in the default partition: %w", a.Bounds, err)
+	case rows > int64(set.SweepBatch):
+		return fmt.Errorf("%s has more than %d rows of %s: %w", d.Name, set.SweepBatch, a.Bounds, errDefaultLarge)
+	case rows > 0 && len(keys) > 0:
+		// A row that is deleted could take others along, by ON DELETE CASCADE.
+		return fmt.Errorf("%d rows of %s have to stay in %s, for the foreign key %s refers to them: move them by hand", rows, a.Bounds, d.Name, keys[0])
+	}
+	return nil
+}
+
+// attachRestored makes a restored table a partition of a declarative parent. Rows of
+// its period that wait in the default partition keep it from that.
+func (s *Session) attachRestored(ctx context.Context, tx pgx.Tx, r Restoration, draft partition.Name, leave string) error {
+	a := r.Action
+	a.Table = draft
+	c := renderDeclared(r.Set, r.Snapshot, a)
+	if err := execAll(ctx, tx, leave, c.build[0].SQL); err != nil {
+		return err
+	}
+	if r.Snapshot.Default != nil {
+		if err := execAll(ctx, tx, c.lock[0].SQL); err != nil {
+			return err
+		}
+		if err := s.small(ctx, tx, r.Set, r.Snapshot, a); err != nil {
+			return err
+		}
+	}
+	for _, st := range c.attach {
+		if err := execAll(ctx, tx, st.SQL); err != nil {
+			return err
+		}
+	}
+	return nil
+}

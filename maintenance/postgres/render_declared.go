@@ -1,0 +1,147 @@
+package postgres
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/partitiond/partitiond/maintenance/partition"
+)
+
+// likeDeclared is what a table that becomes a partition takes over from its parent.
+// An identity is the parent's alone: from PostgreSQL 17 on a table that has one of
+// its own cannot be attached.
+const likeDeclared = "INCLUDING ALL EXCLUDING IDENTITY EXCLUDING COMMENTS EXCLUDING STATISTICS"
+
+// maxDefaultBytes is how large a default partition's heap may be for a partition to
+// be attached beside it at once: ATTACH reads all of it under ACCESS EXCLUSIVE, which
+// takes some hundredths of a second for as much as this.
+const maxDefaultBytes = 32 << 20
+
+// creation is the making of a declarative partition, in the order of its parts: it is
+// built aside, rows that wait for it leave the default partition, and it is attached.
+// All of it is one transaction.
+type creation struct{ build, lock, move, attach []Statement }
+
+// all returns the statements of all parts.
+func (c creation) all() []Statement { return slices.Concat(c.build, c.lock, c.move, c.attach) }
+
+func renderDeclared(set partition.Set, snap partition.Snapshot, a partition.Action) (c creation) {
+	r := a.Route
+	table, parent := quoteName(a.Table), quoteName(set.Parent)
+	const ours = "the new table is nobody else's yet"
+	onParent := shareUpdate + set.Parent.String()
+	// The parent comes first, as ever, and its lock is the one that ATTACH takes.
+	c.build = append(c.build,
+		Statement{SQL: fmt.Sprintf("LOCK TABLE ONLY %s IN SHARE UPDATE EXCLUSIVE MODE", parent), Lock: onParent},
+		Statement{SQL: fmt.Sprintf("CREATE TABLE %s (LIKE %s %s, CONSTRAINT %s CHECK (%s))", table, parent, likeDeclared,
+			partition.BoundsConstraint, declaredExpression(set.Key, r.KeyType, a.Bounds)), Lock: onParent + "; " + ours})
+	for _, role := range r.Revoke {
+		c.build = append(c.build, Statement{SQL: fmt.Sprintf("REVOKE ALL ON TABLE %s FROM %s", table, quoteRole(role)), Lock: ours})
+	}
+	for _, p := range r.Properties {
+		optional := slices.Contains(optionalKinds, p.Kind)
+		for _, t := range propertyTemplates(partition.Change{Want: p, Missing: true}) {
+			c.build = append(c.build, Statement{SQL: expand(t, a.Table, r.KeyType, a.Bounds), Lock: ours, Optional: optional})
+		}
+	}
+	return c.attached(set, snap, a, partition.BoundsConstraint)
+}
+
+// renderAttach gives back what a pass has taken out: its CHECK spares it a scan.
+func renderAttach(set partition.Set, snap partition.Snapshot, a partition.Action) (c creation) {
+	c.build = []Statement{
+		{SQL: fmt.Sprintf("LOCK TABLE ONLY %s IN SHARE UPDATE EXCLUSIVE MODE", quoteName(set.Parent)), Lock: shareUpdate + set.Parent.String()},
+		{SQL: fmt.Sprintf("LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE", quoteName(a.Table)), Lock: exclusive + a.Table.String()}}
+	return c.attached(set, snap, a, partition.RetireMark(set.Parent))
+}
+
+// attached adds the parts of the creation that make a table a partition, whose CHECK
+// of that name says what its bound will.
+func (c creation) attached(set partition.Set, snap partition.Snapshot, a partition.Action, check string) creation {
+	r := a.Route
+	table, parent := quoteName(a.Table), quoteName(set.Parent)
+	ours := "the new table is nobody else's yet"
+	if a.Kind == partition.Attach {
+		ours = exclusive + a.Table.String()
+	}
+	onParent := shareUpdate + set.Parent.String()
+	attach := Statement{SQL: fmt.Sprintf("ALTER TABLE %s ATTACH PARTITION %s %s", parent, table, forValues(r.KeyType, a.Bounds)), Lock: onParent + "; " + ours}
+	if d := snap.Default; d != nil {
+		onDefault := exclusive + d.Name.String()
+		c.lock = []Statement{{SQL: fmt.Sprintf("LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE", quoteName(d.Name)), Lock: onDefault}}
+		c.move = []Statement{{SQL: moveSQL(snap, d.Name, a.Table, boundsExpression(set.Key, r.KeyType, a.Bounds), 0), Lock: onDefault + "; " + ours}}
+		attach.Lock = onParent + "; " + onDefault + "; " + ours
+	}
+	c.attach = []Statement{attach,
+		{SQL: fmt.Sprintf("ALTER TABLE %s DROP CONSTRAINT %s", table, quoteIdent(check)), Lock: ours}}
+	return c
+}
+
+// declaredExpression is the condition by which ATTACH finds that a table needs no
+// scan: NULL is in no range (PostgreSQL documentation, CREATE TABLE, PARTITION BY).
+func declaredExpression(key string, kind partition.KeyType, b partition.Bounds) string {
+	parts := []string{quoteIdent(key) + " IS NOT NULL"}
+	if b.From.Inf == 0 || b.To.Inf == 0 {
+		parts = append(parts, boundsExpression(key, kind, b))
+	}
+	return strings.Join(parts, " AND ")
+}
+
+// forValues is a partition's bound.
+func forValues(kind partition.KeyType, b partition.Bounds) string {
+	edge := func(e partition.Edge) string {
+		switch {
+		case e.Inf < 0:
+			return "MINVALUE"
+		case e.Inf > 0:
+			return "MAXVALUE"
+		}
+		return quoteLiteral(edgeText(kind, e))
+	}
+	return fmt.Sprintf("FOR VALUES FROM (%s) TO (%s)", edge(b.From), edge(b.To))
+}
+
+// renderAttachIndex makes the partitions' indexes parts of their parent's. Which
+// they are only the server knows.
+func renderAttachIndex(a partition.Action, owner string) []Step {
+	var steps []Step
+	for _, name := range a.Invalid {
+		index := partition.Name{Schema: a.Table.Schema, Local: name}
+		steps = append(steps, Step{Role: owner, Statements: []Statement{{
+			SQL:  attachIndexSQL(a.Table, index, a.Changes[0].Want),
+			Lock: accessShare + a.Table.String() + "; " + accessShare + "each partition"}}})
+	}
+	return steps
+}
+
+// attachIndexSQL attaches to a parent's index one index of each partition that has
+// none attached to it yet: one with the same definition that is part of no other. If
+// the parent's is a constraint's, so is the partition's.
+func attachIndexSQL(parent, index partition.Name, want partition.Property) string {
+	_, definition := splitIndex(want.Name)
+	word, _ := constraintWords(want.Value)
+	kinds := map[string]string{"PRIMARY KEY": "p", "UNIQUE": "u"}
+	return "DO " + dollarQuote(fmt.Sprintf(`
+DECLARE
+  part pg_catalog.text;
+BEGIN
+  FOR part IN
+    SELECT DISTINCT ON (i.indrelid) pg_catalog.format('%%I.%%I', n.nspname, c.relname)
+      FROM pg_catalog.pg_inherits h
+      JOIN pg_catalog.pg_index i ON i.indrelid = h.inhrelid AND i.indisvalid
+      JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid AND NOT c.relispartition
+      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+      LEFT JOIN pg_catalog.pg_constraint k ON k.conindid = i.indexrelid AND k.conrelid = i.indrelid AND k.contype IN ('p', 'u')
+     WHERE h.inhparent = %[1]s::pg_catalog.regclass AND NOT h.inhdetachpending
+       AND pg_catalog.right(pg_catalog.pg_get_indexdef(i.indexrelid), %[4]d) = %[3]s
+       AND coalesce(k.contype::pg_catalog.text, '') = %[5]s AND i.indisunique = %[6]t
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_index o JOIN pg_catalog.pg_inherits x ON x.inhrelid = o.indexrelid
+                        WHERE o.indrelid = i.indrelid AND x.inhparent = %[2]s::pg_catalog.regclass)
+     ORDER BY i.indrelid, i.indexrelid
+  LOOP
+    EXECUTE pg_catalog.format('ALTER INDEX %%s ATTACH PARTITION %%s', %[2]s, part);
+  END LOOP;
+END `, quoteLiteral(quoteName(parent)), quoteLiteral(quoteName(index)), quoteLiteral(definition), len([]rune(definition)),
+		quoteLiteral(kinds[word]), strings.HasPrefix(want.Name, "UNIQUE ")))
+}
