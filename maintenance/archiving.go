@@ -25,6 +25,9 @@ type Archiving struct {
 	PartBytes, BytesPerSecond int64
 	// S3 is for sets whose archive is there.
 	S3 archive.S3Options
+	// Wrap, if it is not nil, is put around each store that is opened. It lets tests see,
+	// and spoil, all that is asked of one.
+	Wrap func(archive.Store) archive.Store
 	// Progress, if it is not nil, is told how far each export is, about once for each
 	// megabyte. Otherwise the log tells it every half minute.
 	Progress func(set partition.Name, table partition.Name, p archive.Progress)
@@ -43,6 +46,9 @@ func (m *Maintainer) OpenStore(set partition.Set) (archive.Store, error) {
 	s, err := archive.OpenStore(url, m.Archiving.S3)
 	if err != nil {
 		return nil, fmt.Errorf("opening the archive %s: %w", url, err)
+	}
+	if m.Archiving.Wrap != nil {
+		s = m.Archiving.Wrap(s)
 	}
 	first, _ := m.stores.LoadOrStore(url, s)
 	return first.(archive.Store), nil

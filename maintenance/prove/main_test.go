@@ -8,6 +8,7 @@ import (
 	"os"
 	"testing"
 
+	"github.com/partitiond/partitiond/maintenance/archive/s3test"
 	"github.com/partitiond/partitiond/maintenance/pgtemp/pgtest"
 )
 
@@ -17,6 +18,12 @@ var all = os.Getenv("PARTITIOND_PROVE") == "all"
 func TestMain(m *testing.M) {
 	if task := os.Getenv(childEnv); task != "" {
 		os.Exit(child(task))
+	}
+	// Whoever asks for an S3 server finds these, and a child inherits them.
+	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": s3test.AccessKey, "AWS_SECRET_ACCESS_KEY": s3test.SecretKey, "AWS_REGION": s3test.Region} {
+		if err := os.Setenv(name, value); err != nil {
+			panic(err)
+		}
 	}
 	// CI sees the same histories each time. RAPID_CHECKS and RAPID_SEED, or the flags
 	// of the same names, ask for others.
