@@ -65,6 +65,7 @@ SIGHUP makes it read its file again.
 	o.jsonFlag(root)
 	flags.Float64Var(&o.maxShare, "max-share", 0, "with --run-now: the share of a set that may be removed at once, instead of retention.max_share")
 	root.AddCommand(o.newCheck(), o.newInit(), o.newHold(), o.newHistory(), o.newDemo(), newVersion(stdout), o.newArchives())
+	root.AddCommand(o.newConvert(), o.newPartition())
 	for _, verb := range extraVerbs {
 		root.AddCommand(verb(root))
 	}

@@ -82,6 +82,13 @@ func Back(ctx context.Context, conn *pgx.Conn, set partition.Set, o Options) (Pl
 	p.stopDifferent(f, of, before, children)
 	b := back{swapper: swapper{plan: &p, facts: f, parent: set.Parent, interim: interimName(set.Parent), kept: kept}, old: of, before: before, all: children}
 	b.prepare()
+	for _, i := range of.indexes {
+		if i.Narrow && i.Contype != "" {
+			if err := b.prepareKey(ctx, conn, i); err != nil {
+				return p, err
+			}
+		}
+	}
 	b.write()
 	p.Swap.Bound = o.Bound
 	p.notes(facts{views: f.views, mentions: f.mentions})
@@ -159,6 +166,39 @@ func (b *back) prepare() {
 	}
 }
 
+// prepareKey has the unique index built on each partition by which the key of the old
+// parent, without the partition key, takes the place of the one that was widened.
+func (b *back) prepareKey(ctx context.Context, conn *pgx.Conn, i index) error {
+	var oids []uint32
+	for _, c := range b.all {
+		if !c.Default {
+			oids = append(oids, c.OID)
+		}
+	}
+	var there []built
+	err := reading(ctx, conn, func(tx pgx.Tx) (err error) {
+		there, err = collect(ctx, tx, "built", pgx.RowToStructByPos[built], oids, bare(i.Definition))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, c := range b.all {
+		if c.Default || slices.ContainsFunc(there, func(x built) bool { return x.Table == c.OID && x.Valid }) {
+			continue
+		}
+		a := partition.Action{Kind: partition.Index, Table: c.name(), OID: c.OID, Reason: "for the key " + i.Name + " without the partition key",
+			Changes: []partition.Change{{Want: partition.Property{Kind: partition.PropIndex, Name: i.Definition}, Missing: true}}}
+		for _, x := range there {
+			if x.Table == c.OID {
+				a.Invalid = append(a.Invalid, x.Name)
+			}
+		}
+		b.plan.Tasks = append(b.plan.Tasks, Task{Title: a.String(), Action: &a, Steps: postgres.Render(b.plan.Set, b.plan.Snapshot, a)})
+	}
+	return nil
+}
+
 func (b *back) write() {
 	s := &b.plan.Swap
 	now, was := postgres.QuoteName(b.parent), postgres.QuoteName(b.kept)
@@ -172,6 +212,11 @@ func (b *back) write() {
 			b.empty(&s.Change, c)
 			continue
 		}
+		for _, i := range b.old.indexes {
+			if i.Narrow && i.Contype != "" {
+				b.rekey(&s.Change, c.name(), i.Contype, bare(i.wide()), bare(i.Definition))
+			}
+		}
 		b.add(&s.Change, underLock, "ALTER TABLE %s INHERIT %s", postgres.QuoteName(c.name()), was)
 	}
 	b.hand(&s.Change)
@@ -184,7 +229,7 @@ func (b *back) write() {
 	b.add(&s.Change, underLock, "DROP TABLE %s", postgres.QuoteName(b.interim))
 	for _, i := range b.old.indexes {
 		for _, j := range b.indexes {
-			if sameIndex(i, j, b.plan.Set.Key) {
+			if sameIndex(i, j) {
 				b.renameIndex(&s.Change, b.parent, i, i.Name, j.Name)
 				break
 			}
@@ -194,10 +239,10 @@ func (b *back) write() {
 }
 
 // sameIndex tells whether an index of the old parent is what one of the new was made of.
-func sameIndex(old, now index, key string) bool {
+func sameIndex(old, now index) bool {
 	want := old.Definition
 	if old.Narrow {
-		want = widened(want, key)
+		want = old.wide()
 	}
 	// The old name is followed by what put it aside.
 	return want == now.Definition && old.Contype == now.Contype && suffixed(partition.Name{Local: now.Name}, "_inherited").Local == old.Name
@@ -223,11 +268,12 @@ func (b *back) align(to *[]postgres.Statement) {
 		case partition.PropOwner, partition.PropPublication, partition.PropOption:
 			continue
 		case partition.PropIndex:
-			if slices.ContainsFunc(b.old.indexes, func(i index) bool { return i.Narrow && widened(i.Definition, b.plan.Set.Key) == c.Want.Name }) {
+			if slices.ContainsFunc(b.old.indexes, func(i index) bool { return i.Narrow && i.wide() == c.Want.Name }) {
 				continue // It has the narrow one.
 			}
-		case partition.PropNotNull:
-			// Its partitions have it, and it has no rows.
+		case partition.PropNotNull: // Its partitions have it, and it has no rows.
+			b.add(to, underLock, "ALTER TABLE ONLY %s ALTER COLUMN %s SET NOT NULL", postgres.QuoteName(b.kept), postgres.QuoteIdent(c.Want.Name))
+			continue
 		}
 		for _, sql := range postgres.PropertySQL(b.kept, c) {
 			b.add(to, underLock, "%s", sql)

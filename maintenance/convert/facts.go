@@ -3,6 +3,7 @@ package convert
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -30,7 +31,16 @@ type index struct {
 	// Narrow says that it is unique and lacks the key column.
 	Narrow  bool
 	Comment string
+	Valid   bool
+	// Key is the key column as the server quotes it.
+	Key string
 }
+
+// bare is a definition without UNIQUE.
+func bare(definition string) string { return strings.TrimPrefix(definition, "UNIQUE ") }
+
+// wide is the definition with the key column in it.
+func (i index) wide() string { return widened(i.Definition, i.Key) }
 
 type sequence struct {
 	Column, Name string
@@ -53,6 +63,13 @@ type child struct {
 	Expression    string
 	// Checked is whether there is a CHECK of the bounds, and a validated one.
 	Checked *bool
+}
+
+// built is a unique index of a table.
+type built struct {
+	Table uint32
+	Name  string
+	Valid bool
 }
 
 func (c child) name() partition.Name { return partition.Name{Schema: c.Schema, Local: c.Local} }

@@ -81,7 +81,7 @@ func (p *Plan) prepare(pass partition.Plan, f facts) {
 		if !i.Narrow {
 			continue
 		}
-		want := partition.Property{Kind: partition.PropIndex, Name: widened(i.Definition, p.Set.Key)}
+		want := partition.Property{Kind: partition.PropIndex, Name: i.wide()}
 		for _, c := range p.Snapshot.Partitions {
 			if slices.ContainsFunc(c.Properties, func(q partition.Property) bool { return q.Kind == want.Kind && q.Name == want.Name }) {
 				continue
@@ -119,7 +119,7 @@ func (p *Plan) notes(f facts) {
 	}
 	for _, i := range f.indexes {
 		if i.Narrow {
-			p.Notes = append(p.Notes, fmt.Sprintf("the key %s becomes %s: it no longer keeps two rows of one partition apart that differ in %s", i.Name, widened(i.Definition, p.Set.Key), p.Set.Key))
+			p.Notes = append(p.Notes, fmt.Sprintf("the key %s becomes %s: it no longer keeps two rows of one partition apart that differ in %s", i.Name, i.wide(), p.Set.Key))
 		}
 	}
 	for _, q := range p.Snapshot.Parent.Properties {
@@ -129,13 +129,14 @@ func (p *Plan) notes(f facts) {
 	}
 }
 
-// widened adds the key column to the definition of a unique index.
+// widened adds the key column, as the server quotes it, to the definition of a unique
+// index.
 func widened(definition, key string) string {
 	open, end := strings.Index(definition, "("), closing(definition)
 	if open < 0 || end < 0 {
 		return definition
 	}
-	return definition[:end] + ", " + postgres.QuoteIdent(key) + definition[end:]
+	return definition[:end] + ", " + key + definition[end:]
 }
 
 // closing finds the parenthesis that ends an index's columns. Such indexes have bare

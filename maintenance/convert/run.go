@@ -76,6 +76,7 @@ func Run(ctx context.Context, stop <-chan struct{}, connect func(context.Context
 			return r, ErrStops
 		}
 		if len(p.Tasks) > 0 {
+			// Each with its own transactions; then the catalog says what is left.
 			for _, t := range p.Tasks {
 				if err := carryOut(ctx, session, p, t, log); err != nil {
 					return r, err
@@ -83,6 +84,9 @@ func Run(ctx context.Context, stop <-chan struct{}, connect func(context.Context
 				r.Tasks++
 			}
 			continue
+		}
+		if len(p.Swap.Lock) == 0 {
+			return r, nil
 		}
 		if err := session.StillAlone(ctx, p.Set); err != nil {
 			return r, err

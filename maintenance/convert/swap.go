@@ -85,6 +85,9 @@ func (w *swapper) build(to *[]postgres.Statement) {
 	key := postgres.QuoteIdent(w.plan.Set.Key)
 	w.add(to, "ACCESS SHARE on "+w.parent.String(), "CREATE TABLE %s (LIKE %s INCLUDING ALL EXCLUDING INDEXES) PARTITION BY RANGE (%s)", n, postgres.QuoteName(w.parent), key)
 	w.add(to, noLock, "ALTER TABLE %s ALTER COLUMN %s SET NOT NULL", n, key)
+	if w.whole {
+		w.add(to, noLock, "ALTER TABLE %s DROP CONSTRAINT %s", n, postgres.QuoteIdent(partition.BoundsConstraint))
+	}
 	w.grants(to, w.interim)
 	for _, q := range w.plan.Snapshot.Parent.Properties {
 		switch q.Kind {
@@ -184,7 +187,7 @@ func (w *swapper) equip(to *[]postgres.Statement) {
 	for _, i := range w.indexes {
 		definition, constraint := i.Definition, i.Constraint
 		if i.Narrow {
-			definition, constraint = widened(definition, w.plan.Set.Key), widened(constraint, w.plan.Set.Key)
+			definition, constraint = i.wide(), widened(constraint, i.Key)
 		}
 		if i.Contype != "" {
 			w.add(to, noLock, "ALTER TABLE %s ADD CONSTRAINT %s %s", table, postgres.QuoteIdent(i.Name), constraint)
@@ -216,7 +219,7 @@ func (w *swapper) attach(to *[]postgres.Statement) {
 	for _, c := range w.children {
 		for _, i := range w.indexes {
 			if i.Narrow && i.Contype != "" {
-				w.widen(to, c, i)
+				w.rekey(to, c.name, i.Contype, bare(i.Definition), bare(i.wide()))
 			}
 		}
 	}
@@ -226,26 +229,25 @@ func (w *swapper) attach(to *[]postgres.Statement) {
 	}
 }
 
-// widen puts a key over the unique index that has been built in the place of the
-// partition's present one, whose name only the server knows.
-func (w *swapper) widen(to *[]postgres.Statement, c attached, i index) {
-	table := postgres.QuoteLiteral(postgres.QuoteName(c.name))
-	word := map[string]string{"p": "PRIMARY KEY", "u": "UNIQUE"}[i.Contype]
+// rekey puts a key over the unique index that has been built in the place of the
+// partition's present one, whose name only the server knows. The definitions are
+// without UNIQUE.
+func (w *swapper) rekey(to *[]postgres.Statement, table partition.Name, contype, from, into string) {
+	word := map[string]string{"p": "PRIMARY KEY", "u": "UNIQUE"}[contype]
 	tail := func(definition string) string {
 		return fmt.Sprintf("right(pg_catalog.pg_get_indexdef(i.indexrelid), %d) = %s", len([]rune(definition)), postgres.QuoteLiteral(definition))
 	}
-	definition := strings.TrimPrefix(i.Definition, "UNIQUE ")
-	body := fmt.Sprintf(`DECLARE was name; wide name; BEGIN
+	body := fmt.Sprintf(`DECLARE was name; built name; BEGIN
 SELECT k.conname INTO was FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_index i ON i.indexrelid = k.conindid
  WHERE k.conrelid = %[1]s::pg_catalog.regclass AND k.contype = %[2]s AND %[3]s LIMIT 1;
-SELECT x.relname INTO STRICT wide FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
+SELECT x.relname INTO STRICT built FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
  WHERE i.indrelid = %[1]s::pg_catalog.regclass AND i.indisunique AND i.indisvalid AND %[4]s
    AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conindid = i.indexrelid) LIMIT 1;
 IF was IS NOT NULL THEN
   EXECUTE pg_catalog.format('ALTER TABLE %%s DROP CONSTRAINT %%I', %[1]s, was);
 END IF;
-EXECUTE pg_catalog.format('ALTER TABLE %%s ADD CONSTRAINT %%I %[5]s USING INDEX %%I', %[1]s, coalesce(was, wide), wide);
-END`, table, postgres.QuoteLiteral(i.Contype), tail(definition), tail(strings.TrimPrefix(widened(i.Definition, w.plan.Set.Key), "UNIQUE ")), word)
+EXECUTE pg_catalog.format('ALTER TABLE %%s ADD CONSTRAINT %%I %[5]s USING INDEX %%I', %[1]s, coalesce(was, built), built);
+END`, postgres.QuoteLiteral(postgres.QuoteName(table)), postgres.QuoteLiteral(contype), tail(from), tail(into), word)
 	w.add(to, underLock, "DO %s", postgres.QuoteLiteral(body))
 }
 

@@ -6,8 +6,10 @@ SELECT d.name,
        coalesce(con.contype::text, '') AS contype,
        coalesce(pg_get_constraintdef(con.oid), '') AS constraint_definition,
        d.indisunique AND a.attnum <> ALL ((d.indkey::int2[])[0:d.indnkeyatts - 1]) AS narrow,
-       coalesce(obj_description(d.indexrelid, 'pg_class'), '') AS comment
-  FROM (SELECT i.indexrelid, i.indrelid, i.indkey, i.indnkeyatts, i.indisunique, c.relname AS name,
+       coalesce(obj_description(d.indexrelid, 'pg_class'), '') AS comment,
+       d.indisvalid AS valid,
+       quote_ident($2) AS key
+  FROM (SELECT i.indexrelid, i.indrelid, i.indkey, i.indnkeyatts, i.indisunique, i.indisvalid, c.relname AS name,
                CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END AS is_unique,
                format('CREATE %sINDEX %I ON %s%I.%I ', CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END, c.relname,
                       CASE WHEN c.relkind = 'I' THEN 'ONLY ' ELSE '' END, n.nspname, t.relname) AS prefix,
