@@ -73,7 +73,7 @@ func urgent(p Planned, a partition.Action) bool {
 	case partition.Create:
 		key := p.Snapshot.Parent.Key
 		next := p.Set.Interval.Next(p.Set.Current(p.Snapshot.Server.Now, key), p.Set.Calendar(key))
-		return a.Bounds.From.Compare(partition.At(next.From)) <= 0
+		return a.Rows > 0 || a.Bounds.From.Compare(partition.At(next.From)) <= 0
 	case partition.Sweep:
 		return true
 	case partition.RouteRows:

@@ -185,7 +185,11 @@ func (t table) count(ctx context.Context, tx pgx.Tx, method HashMethod, key *Key
 	query := "SELECT count(*), coalesce(sum(" + row + "::numeric), 0)::text"
 	into := []any{&c.Rows, &c.Hash}
 	if key != nil {
-		query += fmt.Sprintf(", coalesce(min(%[1]s)::text, ''), coalesce(max(%[1]s)::text, '')", pgx.Identifier{key.Column}.Sanitize())
+		ordered := pgx.Identifier{key.Column}.Sanitize()
+		if key.Type == "uuid" {
+			ordered += "::text" // There is no min(uuid) before PostgreSQL 18; the order is the same.
+		}
+		query += fmt.Sprintf(", coalesce(min(%[1]s)::text, ''), coalesce(max(%[1]s)::text, '')", ordered)
 		into = append(into, &key.Min, &key.Max)
 	}
 	if err := tx.QueryRow(ctx, query+" FROM ONLY "+t.sql()).Scan(into...); err != nil {

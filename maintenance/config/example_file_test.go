@@ -93,8 +93,8 @@ func TestExampleBlocksAreValid(t *testing.T) {
 	t.Parallel()
 	text := readExample(t)
 	blocks := regexp.MustCompile(`(?m)(^#     \S.*\n)+`).FindAllString(text, -1)
-	if len(blocks) != 9 {
-		t.Errorf("%d blocks, want the shortest file, the password file, how long events are kept, three receivers, two hooks and a second set", len(blocks))
+	if len(blocks) != 10 {
+		t.Errorf("%d blocks, want the shortest file, the password file, how long events are kept, three receivers, two hooks, a second set and a third", len(blocks))
 	}
 	for _, block := range blocks {
 		block = blockLine.ReplaceAllString(block, "$1")

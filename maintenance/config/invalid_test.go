@@ -28,7 +28,7 @@ var invalid = []struct{ name, text, want string }{
 	{"unknown table", "[databse]\nurl = \"postgres://u:hunter2@h\"", `:1: databse: unknown key: did you mean "database"?`},
 	{"sub-table", "+[set.retenton]\nkeep = 1", `:4: set.retenton: unknown key: did you mean "retention"? [set "public.events"]`},
 	{"in the second set", "+[[set]]\nparent = \"metrics\"\nkey = \"at\"\n\n[set.window]\npasst = \"1 year\"", `:9: set.window.passt: unknown key: did you mean "past"? [set "public.metrics"]`},
-	{"the first in the file", "+zz = 1\nyy = 1\nxx = 1\nww = 1\nvv = 1\nuu = 1\ntt = 1\nss = 1", `:4: set.zz: unknown key: expected one of parent, key, interval, name, ahead, fill_gaps, time_zone, cron, trigger, function, takeover, window, retention, indexes, grants, analyze_every, sweep_batch, limits [set "public.events"]`},
+	{"the first in the file", "+zz = 1\nyy = 1\nxx = 1\nww = 1\nvv = 1\nuu = 1\ntt = 1\nss = 1", `:4: set.zz: unknown key: expected one of parent, key, key_unit, style, default_partition, interval, name, ahead, fill_gaps, time_zone, cron, trigger, function, takeover, window, retention, indexes, grants, analyze_every, sweep_batch, limits [set "public.events"]`},
 	{"password as a key", "[database]\npassword = \"hunter2\"", `:2: database.password: unknown key: expected one of url, password_file, connect_timeout`},
 	{"single brackets", "[set]\nparent = \"events\"", `:1: set: expected [[set]] in double brackets, once for each`},
 	{"set in an array", "set = [1]", `:1: set: expected [[set]] in double brackets, once for each`},

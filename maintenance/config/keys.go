@@ -102,24 +102,27 @@ type (
 	}
 
 	setKeys struct {
-		Parent       *string       `toml:"parent"`
-		Key          *string       `toml:"key"`
-		Interval     *interval     `toml:"interval"`
-		Name         *string       `toml:"name"`
-		Ahead        *int          `toml:"ahead"`
-		FillGaps     *bool         `toml:"fill_gaps"`
-		TimeZone     *string       `toml:"time_zone"`
-		Cron         *string       `toml:"cron"`
-		Trigger      *string       `toml:"trigger"`
-		Function     *string       `toml:"function"`
-		Takeover     *bool         `toml:"takeover"`
-		Window       windowKeys    `toml:"window"`
-		Retention    retentionKeys `toml:"retention"`
-		Indexes      *bool         `toml:"indexes"`
-		Grants       *string       `toml:"grants"`
-		AnalyzeEvery *duration     `toml:"analyze_every"`
-		SweepBatch   *int          `toml:"sweep_batch"`
-		Limits       limitKeys     `toml:"limits"`
+		Parent           *string       `toml:"parent"`
+		Key              *string       `toml:"key"`
+		KeyUnit          *string       `toml:"key_unit"`
+		Style            *string       `toml:"style"`
+		DefaultPartition *bool         `toml:"default_partition"`
+		Interval         *interval     `toml:"interval"`
+		Name             *string       `toml:"name"`
+		Ahead            *int          `toml:"ahead"`
+		FillGaps         *bool         `toml:"fill_gaps"`
+		TimeZone         *string       `toml:"time_zone"`
+		Cron             *string       `toml:"cron"`
+		Trigger          *string       `toml:"trigger"`
+		Function         *string       `toml:"function"`
+		Takeover         *bool         `toml:"takeover"`
+		Window           windowKeys    `toml:"window"`
+		Retention        retentionKeys `toml:"retention"`
+		Indexes          *bool         `toml:"indexes"`
+		Grants           *string       `toml:"grants"`
+		AnalyzeEvery     *duration     `toml:"analyze_every"`
+		SweepBatch       *int          `toml:"sweep_batch"`
+		Limits           limitKeys     `toml:"limits"`
 	}
 
 	windowKeys struct {
@@ -150,15 +153,16 @@ const (
 	defaultLevel  = slog.LevelInfo
 	defaultFormat = FormatAuto
 
-	defaultAhead        = 2
-	defaultFillGaps     = false
-	defaultTakeover     = false
-	defaultIndexes      = true
-	defaultGrants       = partition.GrantsAdd
-	defaultAnalyzeEvery = 24 * time.Hour
-	defaultSweepBatch   = 5000
-	defaultMaxShare     = 0.5
-	defaultLateGrace    = 24 * time.Hour
+	defaultAhead            = 2
+	defaultFillGaps         = false
+	defaultTakeover         = false
+	defaultDefaultPartition = true
+	defaultIndexes          = true
+	defaultGrants           = partition.GrantsAdd
+	defaultAnalyzeEvery     = 24 * time.Hour
+	defaultSweepBatch       = 5000
+	defaultMaxShare         = 0.5
+	defaultLateGrace        = 24 * time.Hour
 
 	defaultArchiveFormat = "parquet"
 	defaultPartMegabytes = 256

@@ -37,6 +37,14 @@ func (r *reader) readSet(path string, keys setKeys, schedule Schedule, limits pa
 	}
 	s.Pattern = r.pattern(path, keys.Name, parent, s.Interval)
 	s.FillGaps = or(keys.FillGaps, defaultFillGaps)
+	if keys.KeyUnit != nil {
+		s.KeyUnit = partition.KeyUnit(r.choice(path+".key_unit", keys.KeyUnit, "",
+			string(partition.UnitSeconds), string(partition.UnitMilliseconds), string(partition.UnitMicroseconds)))
+	}
+	if keys.Style != nil {
+		s.Style = partition.Style(r.choice(path+".style", keys.Style, "", string(partition.Inheritance), string(partition.Declarative)))
+	}
+	s.DefaultPartition = or(keys.DefaultPartition, defaultDefaultPartition)
 	s.Location = r.zone(path+".time_zone", keys.TimeZone, schedule.Location)
 	s.Cron = r.setCron(path, keys, schedule, s.Location)
 	s.Trigger = r.trigger(path, keys.Trigger, parent)

@@ -149,3 +149,47 @@ func (p *planner) retireTakenOut(due []Action) {
 		}
 	}
 }
+
+// safetyNet plans the default partition, which catches rows without a partition, and
+// the trigger by which it tells of them. Both come last: until there is one,
+// partitions come and go under weaker locks.
+func (p *planner) safetyNet() {
+	d := p.snap.Default
+	if !p.snap.Parent.Declarative || !p.set.DefaultPartition {
+		return
+	}
+	name := p.set.DefaultName()
+	if d == nil {
+		if len(name.Local) > MaxNameBytes {
+			p.problem(Problem{Kind: ProblemNameTaken, Table: p.set.Parent, Stops: StopsNone,
+				Text: fmt.Sprintf("the default partition's name %q has %d bytes: PostgreSQL keeps %d", name.Local, len(name.Local), MaxNameBytes),
+				Hint: "make a default partition by hand, or set default_partition = false"})
+			return
+		}
+		p.act(Action{Kind: CreateDefault, Table: name, Bounds: Everywhere, Reason: "rows without a partition have no place", Route: p.template()})
+		return
+	}
+	state := p.snap.Parent.Routing
+	a := Action{Kind: Notify, Table: d.Name, OID: d.OID, Bounds: Everywhere}
+	switch {
+	case d.Foreign:
+		return
+	case !p.set.Takeover && (state.Function == FunctionUnknown || state.TriggerOther != ""):
+		what := fmt.Sprintf("the function %s exists and is not one that is known here", p.set.Function)
+		if state.TriggerOther != "" {
+			what = fmt.Sprintf("the trigger %q of %s is something else: %s", p.set.Trigger, d.Name, state.TriggerOther)
+		}
+		p.problem(Problem{Kind: ProblemTrigger, Table: d.Name, Stops: StopsNone, Text: what,
+			Hint: "give trigger or function another name, or set takeover = true; until then rows in the default partition wait for the next pass"})
+		return
+	case state.Function != FunctionOurs:
+		a.Reason = "the function that tells of its rows is missing or another"
+	case !state.Trigger:
+		a.Reason = "the trigger that tells of its rows is missing"
+	case state.Disabled:
+		a.Reason = "the trigger that tells of its rows is disabled"
+	default:
+		return
+	}
+	p.act(a)
+}

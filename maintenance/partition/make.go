@@ -42,6 +42,7 @@ func Make(set Set, snap Snapshot) Plan {
 	p.sweep()
 	p.retire(due)
 	p.retireTakenOut(out)
+	p.safetyNet()
 	p.analyze()
 	return p.plan
 }
@@ -96,6 +97,8 @@ func (p *planner) served() bool {
 		return refuse(ProblemNoParent, "there is no such table", "create it, or run: partitiond init")
 	case parent.NotTable != "":
 		return refuse(ProblemUnsupported, "it is a "+parent.NotTable+", not a table", "")
+	case p.set.Style != "" && (p.set.Style == Declarative) != parent.Declarative:
+		return refuse(ProblemUnsupported, fmt.Sprintf("style says %q, and the table is not partitioned so", p.set.Style), "leave style out: the catalog tells it")
 	case parent.Declarative && parent.RangeColumn == "":
 		return refuse(ProblemUnsupported, "it is PARTITION BY "+parent.PartitionedBy, "RANGE of one plain column is served")
 	case parent.Declarative && parent.RangeColumn != p.set.Key:

@@ -31,6 +31,10 @@ const (
 	Constrain Kind = "constrain"
 	Align     Kind = "align"
 	Index     Kind = "index"
+	// CreateDefault makes a declarative set's default partition, and Notify the trigger by
+	// which it tells of rows.
+	CreateDefault Kind = "create default"
+	Notify        Kind = "notify"
 	// AttachIndex makes the partitions' indexes parts of their parent's.
 	AttachIndex Kind = "attach index"
 	RouteRows   Kind = "route"

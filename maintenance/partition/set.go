@@ -12,6 +12,8 @@ type Set struct {
 	Parent Name
 	// Key is the column whose value decides a row's partition.
 	Key string
+	// Style is how the set is said to be partitioned; empty leaves that to the catalog.
+	Style Style
 	// KeyUnit is what a bigint key counts.
 	KeyUnit KeyUnit
 	// DefaultPartition makes a declarative set a DEFAULT partition where it has none.
@@ -54,6 +56,16 @@ type Set struct {
 // table made for it. Rows beyond stay in the parent and are reported: a client
 // whose clock stands in 2097 must not make tables.
 type Window struct{ Past, Future Interval }
+
+// Style is how a set is partitioned.
+type Style string
+
+// The styles: tables that inherit from their parent, with a trigger that routes, and
+// PARTITION BY.
+const (
+	Inheritance Style = "inheritance"
+	Declarative Style = "declarative"
+)
 
 // GrantMode says how far privileges on partitions follow the parent's.
 type GrantMode string
@@ -151,6 +163,11 @@ func (s Set) PartitionName(p Period, key KeyType) Name {
 		loc = time.UTC
 	}
 	return Name{Schema: s.Parent.Schema, Local: s.Pattern.Format(p.From.In(loc))}
+}
+
+// DefaultName returns the name of a new default partition.
+func (s Set) DefaultName() Name {
+	return Name{Schema: s.Parent.Schema, Local: BaseName(s.Parent) + "_default"}
 }
 
 // Current returns the period that holds the server's present.

@@ -98,6 +98,11 @@ func (w *waits) lock(table uint32, mode string) {
 func waitsOf(snap partition.Snapshot, a partition.Action, aside bool) (w waits) {
 	parent := snap.Parent.OID
 	switch a.Kind {
+	case partition.CreateDefault:
+		w.parent = parent
+		w.lock(parent, "ShareUpdateExclusiveLock")
+	case partition.Notify:
+		w.lock(a.OID, "ShareRowExclusiveLock")
 	case partition.Create, partition.Attach:
 		w.parent = parent
 		w.lock(parent, "ShareUpdateExclusiveLock")

@@ -146,6 +146,8 @@ type observation struct {
 	parents []*parent
 	family  [][]*table
 	setsOf  map[uint32][]int
+	// defaultOf are the sets that a table is the default partition of.
+	defaultOf map[uint32]int
 	// snaps are the result.
 	snaps []partition.Snapshot
 	// values are what the constants of CHECKs mean.
@@ -174,7 +176,7 @@ var errVanished = errors.New("a table or an index was dropped while it was looke
 var errUnexpected = errors.New("an index's definition is not what it was expected to be")
 
 func observeTogether(ctx context.Context, conn, beside *pgx.Conn, sets []partition.Set) (snaps []partition.Snapshot, err error) {
-	o := &observation{conn: conn, beside: beside, sets: sets, pool: texts{}, tables: map[uint32]*table{}, setsOf: map[uint32][]int{},
+	o := &observation{defaultOf: map[uint32]int{}, conn: conn, beside: beside, sets: sets, pool: texts{}, tables: map[uint32]*table{}, setsOf: map[uint32][]int{},
 		parents: make([]*parent, len(sets)), family: make([][]*table, len(sets)), snaps: make([]partition.Snapshot, len(sets)),
 		values: map[literal]partition.Edge{}, reads: map[checkOf]*checkRead{}, factNumbers: map[partition.Property]uint32{}, routines: map[int64][]routine{}, indexKinds: map[indexKind]*indexKindInfo{}}
 	defer func() {

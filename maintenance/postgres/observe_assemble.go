@@ -208,6 +208,10 @@ func (r checkRange) saysMore(t *table, key string) bool {
 
 // classify tells what the set's functions are.
 func (o *observation) classify(routing *partition.Routing, set int, p *parent) {
+	if p.seen.Declarative {
+		o.classifyNotify(routing, set)
+		return
+	}
 	missing := routine{state: partition.FunctionMissing}
 	chosen := [3]routine{missing, missing, missing}
 	for k := range chosen {

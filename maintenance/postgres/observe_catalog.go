@@ -53,6 +53,8 @@ type indexKindInfo struct {
 // routine is a function that has the name of one of a set's three.
 type routine struct {
 	state partition.FunctionState
+	// notify is what it is as the function of a default partition's trigger.
+	notify partition.FunctionState
 	// fingerprint is that of the route which it was made from.
 	fingerprint        string
 	definer, isTrigger bool
@@ -70,6 +72,7 @@ func (o *observation) addFunction(r *row) {
 		f.state, f.fingerprint = partition.FunctionOurs, m[1]
 	} else {
 		f.state, f.fingerprint = classifyFunction(r.once(1))
+		f.notify = classifyNotify(r.once(1))
 	}
 	o.routines[place] = append(o.routines[place], f)
 }
@@ -162,7 +165,7 @@ func (o *observation) readCatalog(ctx context.Context) error {
 // addParentQueries queues what concerns only parents. Two batches, which may be the
 // same, share what takes the server longest.
 func (o *observation) addParentQueries(b, other *batch, all []uint32) {
-	var parents, parentOrZero []uint32
+	var parents, triggered, parentOrZero []uint32
 	var triggers, triggerSchemas, triggerFunctions, schemas, low, high, endings, patterns, functionSchemas, functions []string
 	for i, s := range o.sets {
 		oid := uint32(0)
@@ -170,6 +173,7 @@ func (o *observation) addParentQueries(b, other *batch, all []uint32) {
 			oid = p.oid
 			parents, triggers = append(parents, oid), append(triggers, s.Trigger)
 			triggerSchemas, triggerFunctions = append(triggerSchemas, s.Function.Schema), append(triggerFunctions, s.Function.Local)
+			triggered = append(triggered, o.triggered(i))
 		}
 		pattern := s.Pattern.Regexp()
 		from, to := nameRange(pattern)
@@ -192,7 +196,7 @@ func (o *observation) addParentQueries(b, other *batch, all []uint32) {
 			p.seen.LastAnalyze, p.seen.Analyzed = r.time(1), r.flag(2)
 		}
 	}, oidArray(parents))
-	other.add("triggers", o.addTrigger, oidArray(all), oidArray(parents), textArray(triggers), textArray(triggerSchemas), textArray(triggerFunctions))
+	other.add("triggers", o.addTrigger, oidArray(all), oidArray(triggered), textArray(triggers), textArray(triggerSchemas), textArray(triggerFunctions))
 	other.add("functions", o.addFunction, textArray(functionSchemas), textArray(functions), textArg(routeHeader.String()))
 	b.add("taken", func(r *row) {
 		i := r.int(0)
@@ -297,6 +301,9 @@ const beforeInsertRow = 1 | 2 | 4
 func (o *observation) addTrigger(r *row) {
 	t := o.tables[r.oid(0)]
 	name, kind, enabled := r.text(1), r.int(2), r.flag(3)
+	if i, ok := o.defaultOf[t.oid]; ok {
+		o.addNotify(i, r)
+	}
 	if kind&beforeInsertRow == beforeInsertRow && enabled {
 		t.triggers = true
 	}

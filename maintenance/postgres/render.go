@@ -67,6 +67,10 @@ func Render(set partition.Set, snap partition.Snapshot, a partition.Action) []St
 		return renderAlign(snap, a, owner, alter)
 	case partition.Index:
 		return renderIndex(snap, a, owner, alter)
+	case partition.CreateDefault:
+		return []Step{{Role: owner, SetLock: true, Statements: renderCreateDefault(set, a)}}
+	case partition.Notify:
+		return renderNotify(set, snap, a, owner)
 	case partition.AttachIndex:
 		return renderAttachIndex(a, owner)
 	case partition.RouteRows:

@@ -27,25 +27,40 @@ type creation struct{ build, lock, move, attach []Statement }
 func (c creation) all() []Statement { return slices.Concat(c.build, c.lock, c.move, c.attach) }
 
 func renderDeclared(set partition.Set, snap partition.Snapshot, a partition.Action) (c creation) {
+	c.build = buildAside(set, a, fmt.Sprintf(", CONSTRAINT %s CHECK (%s)", partition.BoundsConstraint, declaredExpression(set.Key, a.Route.KeyType, a.Bounds)))
+	return c.attached(set, snap, a, partition.BoundsConstraint)
+}
+
+// ours is said of a table that the transaction has made.
+const ours = "the new table is nobody else's yet"
+
+// renderCreateDefault makes a default partition. It is empty, and partitions that
+// are there are not looked at.
+func renderCreateDefault(set partition.Set, a partition.Action) []Statement {
+	return append(buildAside(set, a, ""), Statement{
+		SQL:  fmt.Sprintf("ALTER TABLE %s ATTACH PARTITION %s DEFAULT", quoteName(set.Parent), quoteName(a.Table)),
+		Lock: shareUpdate + set.Parent.String() + "; " + ours})
+}
+
+// buildAside makes a table like the parent, with what else a partition has to have.
+func buildAside(set partition.Set, a partition.Action, constraint string) (out []Statement) {
 	r := a.Route
 	table, parent := quoteName(a.Table), quoteName(set.Parent)
-	const ours = "the new table is nobody else's yet"
 	onParent := shareUpdate + set.Parent.String()
 	// The parent comes first, as ever, and its lock is the one that ATTACH takes.
-	c.build = append(c.build,
+	out = append(out,
 		Statement{SQL: fmt.Sprintf("LOCK TABLE ONLY %s IN SHARE UPDATE EXCLUSIVE MODE", parent), Lock: onParent},
-		Statement{SQL: fmt.Sprintf("CREATE TABLE %s (LIKE %s %s, CONSTRAINT %s CHECK (%s))", table, parent, likeDeclared,
-			partition.BoundsConstraint, declaredExpression(set.Key, r.KeyType, a.Bounds)), Lock: onParent + "; " + ours})
+		Statement{SQL: fmt.Sprintf("CREATE TABLE %s (LIKE %s %s%s)", table, parent, likeDeclared, constraint), Lock: onParent + "; " + ours})
 	for _, role := range r.Revoke {
-		c.build = append(c.build, Statement{SQL: fmt.Sprintf("REVOKE ALL ON TABLE %s FROM %s", table, quoteRole(role)), Lock: ours})
+		out = append(out, Statement{SQL: fmt.Sprintf("REVOKE ALL ON TABLE %s FROM %s", table, quoteRole(role)), Lock: ours})
 	}
 	for _, p := range r.Properties {
 		optional := slices.Contains(optionalKinds, p.Kind)
 		for _, t := range propertyTemplates(partition.Change{Want: p, Missing: true}) {
-			c.build = append(c.build, Statement{SQL: expand(t, a.Table, r.KeyType, a.Bounds), Lock: ours, Optional: optional})
+			out = append(out, Statement{SQL: expand(t, a.Table, r.KeyType, a.Bounds), Lock: ours, Optional: optional})
 		}
 	}
-	return c.attached(set, snap, a, partition.BoundsConstraint)
+	return out
 }
 
 // renderAttach gives back what a pass has taken out: its CHECK spares it a scan.
@@ -61,7 +76,7 @@ func renderAttach(set partition.Set, snap partition.Snapshot, a partition.Action
 func (c creation) attached(set partition.Set, snap partition.Snapshot, a partition.Action, check string) creation {
 	r := a.Route
 	table, parent := quoteName(a.Table), quoteName(set.Parent)
-	ours := "the new table is nobody else's yet"
+	ours := ours
 	if a.Kind == partition.Attach {
 		ours = exclusive + a.Table.String()
 	}

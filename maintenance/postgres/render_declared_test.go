@@ -15,7 +15,7 @@ import (
 
 // declaredKinds are the kinds of actions that only declarative sets have; the tests
 // of all others leave them to those of this file.
-var declaredKinds = []partition.Kind{partition.Finalize, partition.Attach, partition.AttachIndex}
+var declaredKinds = []partition.Kind{partition.Finalize, partition.Attach, partition.AttachIndex, partition.CreateDefault, partition.Notify}
 
 const declaredMonths = `CREATE TABLE event_master (id bigint, body text, created_at timestamp NOT NULL) PARTITION BY RANGE (created_at);
 	CREATE TABLE event_2018_11 PARTITION OF event_master FOR VALUES FROM ('2018-11-01') TO ('2018-12-01');
@@ -51,6 +51,8 @@ func TestDeclaredLockLevels(t *testing.T) {
 		{"attach beside the default", declaredMonths + withDefault + ";" + takenOut, partition.Attach, "event_2018_11", ""},
 		{"attach an index", declaredMonths, partition.AttachIndex, "event_master", ""},
 		{"finalize", declaredMonths, partition.Finalize, "event_2018_11", ""},
+		{"create the default", declaredMonths, partition.CreateDefault, "event_default", ""},
+		{"notify", declaredMonths + withDefault, partition.Notify, "rest", ""},
 	} {
 		seen[test.kind] = true
 		tests = append(tests, func() {
@@ -60,7 +62,7 @@ func TestDeclaredLockLevels(t *testing.T) {
 				if a.set.Retention.Then = test.then; test.then == "" {
 					a.set.Retention.Then, a.set.Retention.Keep = partition.Keep, forever
 				}
-				a.set.Retention.Schema = "old"
+				a.set.Retention.Schema, a.set.DefaultPartition = "old", test.kind == partition.CreateDefault || test.kind == partition.Notify
 				if test.kind == partition.Finalize {
 					a.interruptDetach("event_2018_11")
 				}
@@ -121,6 +123,7 @@ func TestDeclaredHostileNames(t *testing.T) {
 	}
 	set := monthly("x")
 	set.Parent, set.Key, set.Pattern = partition.Name{Schema: hostile, Local: hostile}, hostile, pattern
+	set.DefaultPartition = true
 	set.Trigger, set.Function, set.SweepBatch, set.Grants = hostile, partition.Name{Schema: hostile, Local: hostile}, 10, partition.GrantsExact
 	runSQL(t, conn, strings.NewReplacer("{q}", q, "{role}", quoteIdent(role), "{table}", quoteName(set.Parent)).Replace(`
 		CREATE SCHEMA {q};
@@ -171,7 +174,7 @@ func TestDeclaredHostileNames(t *testing.T) {
 	work()
 	set.Retention = partition.Retention{Keep: partition.Interval{N: 1, Unit: partition.Year}, Then: partition.Drop, MaxShare: 1}
 	work()
-	want := []string{"align", "create", "align", "index", "index", "attach index", "analyze", "attach", "drop", "analyze"}
+	want := []string{"align", "create", "align", "index", "index", "attach index", "notify", "analyze", "attach", "drop", "analyze"}
 	if !slices.Equal(kinds, want) {
 		t.Errorf("done: %q, want %q", kinds, want)
 	}
