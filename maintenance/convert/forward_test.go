@@ -30,11 +30,14 @@ func TestForward(t *testing.T) {
 	if implied != len(r.Plan.Snapshot.Partitions) {
 		t.Errorf("%d of %d partitions were attached without a look at their rows", implied, len(r.Plan.Snapshot.Partitions))
 	}
-	f.exec("INSERT INTO chat_master (dialogue, created_at) VALUES ('now', localtimestamp), ('soon', localtimestamp + interval '40 years')")
+	f.exec("INSERT INTO chat_master (dialogue, created_at) VALUES ('now', localtimestamp), ('soon', localtimestamp + interval '5 months')")
 	f.want("SELECT tableoid::regclass::text FROM chat_master WHERE dialogue = 'now'", "chat_"+f.query("SELECT to_char(localtimestamp, 'YYYY_MM')"))
 	f.want("SELECT tableoid::regclass::text FROM chat_master WHERE dialogue = 'soon'", "chat_default")
 	f.want("SELECT count(*) - count(DISTINCT id) FROM chat_master", "0")
 	f.want("SELECT pg_get_serial_sequence('chat_master', 'id')", "public.chat_id_seq")
+	f.pass()
+	f.want("SELECT count(*) FROM chat_master", "602")
+	f.want("SELECT count(*) FROM chat_default", "0")
 	if r = f.mustForward(); r.Plan.Done == "" || r.Swapped {
 		t.Errorf("converted twice: %+v", r)
 	}
@@ -54,6 +57,7 @@ func TestBack(t *testing.T) {
 		t.Errorf("gone back twice: %+v", r)
 	}
 	f.mustForward()
+	f.pass()
 	app := f.db.Role(t, "app")
 	f.exec(`DO $$ BEGIN EXECUTE (SELECT format('CREATE TABLE %I PARTITION OF chat_master FOR VALUES FROM (%L) TO (%L)', 'chat_' || to_char(d, 'YYYY_MM'), d, d + interval '1 month')
 		FROM (SELECT date_trunc('month', localtimestamp) + interval '3 months') AS x (d)); END $$;

@@ -257,7 +257,7 @@ func (w *swapper) defaultPartition(to *[]postgres.Statement, name partition.Name
 	w.grants(to, name)
 	for _, q := range w.plan.Snapshot.Parent.Properties {
 		switch q.Kind {
-		case partition.PropRowSecurity, partition.PropPolicy, partition.PropReplicaIdentity:
+		case partition.PropRowSecurity, partition.PropPolicy, partition.PropReplicaIdentity, partition.PropComment, partition.PropColumnComment:
 			if q.Value != "off" && q.Value != "default" {
 				w.property(to, name, q)
 			}
