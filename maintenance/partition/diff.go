@@ -142,6 +142,22 @@ func restored(changes []Change, parent []Property) []Change {
 	return out
 }
 
+// A name may hold any character but a zero byte, the tab between them, too.
+var (
+	escapeGrant   = strings.NewReplacer(`\`, `\\`, "\t", `\t`)
+	unescapeGrant = strings.NewReplacer(`\\`, `\`, `\t`, "\t")
+)
+
+// Grant returns the [PropGrant] of a role, or its [PropColumnGrant] where there is a
+// column. Role "" is PUBLIC.
+func Grant(column, role, privilege, value string) Property {
+	p := Property{Kind: PropGrant, Name: escapeGrant.Replace(role) + "\t" + privilege, Value: value}
+	if column != "" {
+		p.Kind, p.Name = PropColumnGrant, escapeGrant.Replace(column)+"\t"+p.Name
+	}
+	return p
+}
+
 // SplitGrant takes the name of a [PropGrant] or a [PropColumnGrant] apart; the column
 // of a privilege on a table is empty.
 func SplitGrant(p Property) (column, role, privilege string) {
@@ -150,7 +166,7 @@ func SplitGrant(p Property) (column, role, privilege string) {
 		column, rest, _ = strings.Cut(rest, "\t")
 	}
 	role, privilege, _ = strings.Cut(rest, "\t")
-	return column, role, privilege
+	return unescapeGrant.Replace(column), unescapeGrant.Replace(role), privilege
 }
 
 // forNew returns what a new partition has to be given because it does not

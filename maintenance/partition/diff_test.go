@@ -241,3 +241,26 @@ func TestNewPartitionsAreComplete(t *testing.T) {
 		t.Errorf("the same index twice: %+v", got)
 	}
 }
+
+// TestGrantNames: what a column or a role is called never becomes part of another
+// name, or of the privilege, which SQL has as it is.
+func TestGrantNames(t *testing.T) {
+	t.Parallel()
+	names := []string{"a", "", "\t", "\\", `\t`, "\\\t", "a\tSELECT", `a\`, "\tALL ON TABLE x TO y; --", `\\t`, "tab\t\tbed"}
+	seen := map[Property]bool{}
+	for _, column := range names {
+		for _, role := range names {
+			p := Grant(column, role, "INSERT", "")
+			if c, r, privilege := SplitGrant(p); c != column || r != role || privilege != "INSERT" {
+				t.Errorf("%q and %q became %q, %q, %q", column, role, c, r, privilege)
+			}
+			if seen[p] {
+				t.Errorf("%q of another column and role", p.Name)
+			}
+			seen[p] = true
+		}
+	}
+	if p := Grant("", "readonly", "SELECT", "with grant option"); p != (Property{PropGrant, "readonly\tSELECT", "with grant option"}) {
+		t.Errorf("%+v", p)
+	}
+}

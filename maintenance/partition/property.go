@@ -30,7 +30,7 @@ const (
 //
 //	owner             Name empty, Value the role
 //	grant             Name "role\tprivilege", Value "" or "with grant option"
-//	                  (role "" is PUBLIC)
+//	                  (role "" is PUBLIC); see [Grant] and [SplitGrant]
 //	column grant      Name "column\trole\tprivilege", Value as for grant
 //	storage option    Name the option, Value its value
 //	default           Name the column, Value the expression

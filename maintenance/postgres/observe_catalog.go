@@ -120,15 +120,12 @@ func (o *observation) readCatalog(ctx context.Context) error {
 		}
 	}, oidArray(all), oidArray(alike), smallintArray(keys), oidArray(byKey))
 	b.add("grants", func(r *row) {
-		kind, name := partition.PropGrant, r.text(2)+"\t"+r.text(3)
-		if column := r.text(1); column != "" {
-			kind, name = partition.PropColumnGrant, column+"\t"+name
-		}
 		value := ""
 		if r.flag(4) {
 			value = "with grant option"
 		}
-		o.property(r, kind, name, value)
+		p := partition.Grant(r.text(1), r.text(2), r.text(3), value)
+		o.property(r, p.Kind, p.Name, p.Value)
 	}, oidArray(withACL), oidArray(withColumnACL))
 	b.add("options", func(r *row) {
 		name, value, _ := strings.Cut(r.text(1), "=")

@@ -90,9 +90,7 @@ func oneOfEach(role string, version int) []partition.Property {
 		out = append(out, partition.Property{Kind: kind, Name: name, Value: value})
 	}
 	add(partition.PropOwner, "", role)
-	add(partition.PropGrant, role+"\tSELECT", "with grant option")
-	add(partition.PropGrant, "\tINSERT", "")
-	add(partition.PropColumnGrant, hostile+"\t"+role+"\tUPDATE", "")
+	out = append(out, partition.Grant("", role, "SELECT", "with grant option"), partition.Grant("", "", "INSERT", ""), partition.Grant(hostile, role, "UPDATE", ""))
 	add(partition.PropOption, "fillfactor", "77")
 	add(partition.PropOption, "toast.autovacuum_enabled", "false")
 	add(partition.PropDefault, "order", quoteLiteral(hostile))

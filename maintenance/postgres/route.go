@@ -270,16 +270,11 @@ func boundPatterns(r partition.Route) (whole, single string) {
 func (v *routeView) grants() {
 	var roles, literals []string
 	for _, p := range v.route.Properties {
-		parts := strings.Split(p.Name, "\t")
-		switch p.Kind {
-		case partition.PropGrant:
-		case partition.PropColumnGrant:
-			parts = parts[1:]
-		default:
+		if p.Kind != partition.PropGrant && p.Kind != partition.PropColumnGrant {
 			continue
 		}
-		if parts[1] == "INSERT" && !slices.Contains(roles, parts[0]) {
-			roles = append(roles, parts[0])
+		if _, role, privilege := partition.SplitGrant(p); privilege == "INSERT" && !slices.Contains(roles, role) {
+			roles = append(roles, role)
 		}
 	}
 	slices.Sort(roles)
