@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -245,4 +246,21 @@ func TestS3Credentials(t *testing.T) {
 			t.Errorf("List without credentials: %v", err)
 		}
 	})
+}
+
+// A store whose certificate nobody vouches for gets neither rows nor signatures.
+func TestS3UnknownAuthority(t *testing.T) {
+	t.Parallel()
+	var called atomic.Bool
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { called.Store(true) }))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	defer server.Close()
+	s, err := NewS3("bucket", "", S3Options{Endpoint: server.URL, Region: s3test.Region, creds: s3Static("key", "secret")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.List(t.Context(), ""); err == nil || !strings.Contains(err.Error(), "unknown authority") || called.Load() {
+		t.Errorf("it is called: %t, %v", called.Load(), err)
+	}
 }

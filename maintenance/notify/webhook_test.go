@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -248,5 +250,21 @@ func TestTextIsBounded(t *testing.T) {
 	}
 	if text := describePass(pass); len(text) > maxText || !strings.HasSuffix(text, "\n- and 994 more") {
 		t.Errorf("%d bytes", len(text))
+	}
+}
+
+// TestWebhookOfUnknownAuthority: a server whose certificate nobody vouches for is told
+// nothing, and asked nothing.
+func TestWebhookOfUnknownAuthority(t *testing.T) {
+	t.Parallel()
+	var called atomic.Bool
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { called.Store(true) }))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	defer server.Close()
+	r := Receiver{URL: func() (string, error) { return server.URL + "/" + secret, nil }}
+	err := r.deliver(t.Context(), Event{})
+	if err == nil || !strings.Contains(err.Error(), "unknown authority") || strings.Contains(err.Error(), secret) || called.Load() {
+		t.Errorf("it is told: %t, %v", called.Load(), err)
 	}
 }
