@@ -246,7 +246,7 @@ func (r RestoreRequest) fits(parent *partition.Parent) error {
 func (m *Maintainer) finish(ctx context.Context, session *postgres.Session, set partition.Set, table partition.Name, done *Restoration) error {
 	tried := map[string]bool{}
 	for round := range maxRounds {
-		planned, err := plan(ctx, session.Conn(), nil, []partition.Set{set})
+		planned, err := m.plan(ctx, session.Conn(), nil, []partition.Set{set})
 		if err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"syscall"
@@ -57,7 +58,7 @@ func childTask(text string) error {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {} // Until the signal is there.
 	}}
-	m, set, err := t.maintainer(k)
+	m, set, err := t.maintainer(k, nil)
 	if err != nil {
 		return err
 	}
@@ -70,8 +71,9 @@ func childTask(text string) error {
 	return nil
 }
 
-// maintainer returns one that walks into the trap.
-func (t *trap) maintainer(k task) (*maintenance.Maintainer, partition.Set, error) {
+// maintainer returns one that walks into the trap. It connects by dial, if that is
+// not nil.
+func (t *trap) maintainer(k task, dial func(ctx context.Context, network, address string) (net.Conn, error)) (*maintenance.Maintainer, partition.Set, error) {
 	m, set, err := maintainer(k.Config, k.URL, slog.New(slog.NewTextHandler(os.Stdout, nil)))
 	if err != nil {
 		return nil, set, err
@@ -81,7 +83,10 @@ func (t *trap) maintainer(k task) (*maintenance.Maintainer, partition.Set, error
 		return nil, set, err
 	}
 	options.RuntimeParams["application_name"] = application
-	options.DialFunc = t.dial(options.DialFunc)
+	if dial == nil {
+		dial = options.DialFunc
+	}
+	options.DialFunc = t.dial(dial)
 	m.Connect = func(ctx context.Context) (*pgx.Conn, error) { return pgx.ConnectConfig(ctx, options.Copy()) }
 	m.Archiving.Wrap = t.store
 	m.Archiving.S3.Endpoint, m.Archiving.S3.PathStyle = k.Endpoint, true

@@ -3,8 +3,6 @@ package prove
 import (
 	"context"
 	"fmt"
-	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -191,12 +189,11 @@ func (l *lab) world(t *testing.T, name, directory string) *world {
 	if w.super, err = connect(t.Context(), l.server.URL(name)); err != nil {
 		t.Fatal(err)
 	}
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	config := l.text(directory)
-	if w.m, w.set, err = maintainer(config, l.server.URL(name), log); err != nil {
+	if w.m, w.set, err = maintainer(config, l.server.URL(name), silent); err != nil {
 		t.Fatal(err)
 	}
-	w.looker, w.archived, _ = maintainer(config, l.server.URL(name), log)
+	w.looker, w.archived, _ = maintainer(config, l.server.URL(name), silent)
 	for _, m := range []*maintenance.Maintainer{w.m, w.looker} {
 		m.Archiving.S3.Endpoint, m.Archiving.S3.PathStyle = l.endpoint(), true
 	}
@@ -305,9 +302,7 @@ func (l *lab) crash(t *testing.T, at int64) {
 		t.Fatalf("point %d: the process ended with %v:\n%s", at, err, output)
 	}
 	label := lastLine(output)
-	// The server notices by and by.
-	for len(w.strings("SELECT pid::text FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1", application)) > 0 {
-	}
+	l.awaitAlone(w)
 	l.settled(t, w, model, label)
 }
 

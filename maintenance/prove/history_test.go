@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"io"
-	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -202,13 +200,12 @@ retention = { keep = %q, %s }
 			choose("fill_gaps", "false", "true"), choose("grants", "add", "exact", "off"), choose("batch", "2", "5000"),
 			h.zone, choose("keep", "6 months", "12 months", "18 months", "24 months"), retention, h.style.toml)
 	}
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	var err error
 	text := set(then)
-	if h.m, h.set, err = maintainer(text, h.url(h.daemon), log); err != nil {
+	if h.m, h.set, err = maintainer(text, h.url(h.daemon), silent); err != nil {
 		h.rt.Fatalf("%v\n%s", err, text)
 	}
-	h.looker, _, _ = maintainer(text, h.url("postgres"), log)
+	h.looker, _, _ = maintainer(text, h.url("postgres"), silent)
 	h.archived = h.set
 	h.archived.Retention.Then, h.archived.Retention.Archive = partition.Archive, "file://"+h.directory
 }

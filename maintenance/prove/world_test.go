@@ -43,6 +43,9 @@ type world struct {
 	exports *sync.Map
 }
 
+// silent is for work whose report is looked at.
+var silent = slog.New(slog.DiscardHandler)
+
 // connect opens a connection that shows values in one way only.
 func connect(ctx context.Context, url string) (*pgx.Conn, error) {
 	conn, err := pgx.Connect(ctx, url)
