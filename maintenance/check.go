@@ -10,7 +10,9 @@ import (
 
 // Finding is what a check has to say of one set.
 type Finding struct {
-	Set string `json:"set"`
+	// Database is what the set's database is called where there are several.
+	Database string `json:"database,omitempty"`
+	Set      string `json:"set"`
 	// Healthy is true where Overdue and Problems are empty.
 	Healthy bool `json:"healthy"`
 	// Overdue is what the last scheduled pass should have done, or what cannot
@@ -28,6 +30,9 @@ type Finding struct {
 	NextPass time.Time `json:"next_pass"`
 }
 
+// Label names the set, with its database where there are several.
+func (f Finding) Label() string { return Label(f.Database, f.Set) }
+
 // Check tells the healthy from the sick. What became due only since the last
 // scheduled pass is no fault, or every check between midnight on the first and
 // that day's pass would fail; so the set is planned for twice, as of now and as
@@ -35,7 +40,7 @@ type Finding struct {
 // broken trigger and rows in the parent are faults at any time.
 func Check(p Planned, schedule cron.Schedule) Finding {
 	now := p.Snapshot.Server.Now
-	f := Finding{Set: p.Set.Parent.String(), Overdue: []string{}, Pending: []string{}, Withheld: []string{},
+	f := Finding{Database: p.Database, Set: p.Set.Parent.String(), Overdue: []string{}, Pending: []string{}, Withheld: []string{},
 		Problems: Problems(p.Plan.Problems), Held: Held(p.Plan.Held), NextPass: schedule.Next(now)}
 	if p.Err != nil {
 		f.Error = p.Err.Error()

@@ -169,7 +169,7 @@ func doomedWork(t *testing.T) (*maintenance.Maintainer, []partition.Set, func())
 	options.RuntimeParams["application_name"] = "doomed"
 	options.Tracer = counter
 	var sets []partition.Set
-	for _, s := range c.Sets {
+	for _, s := range c.Databases[0].Sets {
 		sets = append(sets, s.Set)
 	}
 	m := &maintenance.Maintainer{

@@ -117,7 +117,7 @@ func hostileSet(t *testing.T, i int, parent string, format archive.Format) {
 		if err != nil {
 			t.Fatalf("%v:\n%s", err, text)
 		}
-		s.sets = []partition.Set{c.Sets[0].Set}
+		s.sets = []partition.Set{c.Databases[0].Sets[0].Set}
 	}
 	configure(`then = "keep"`)
 	s.mustPass(maintenance.Done)

@@ -97,7 +97,7 @@ func idleMaintainer(b *testing.B, n int) (*maintenance.Maintainer, []partition.S
 		b.Fatal(err)
 	}
 	sets := make([]partition.Set, n)
-	for i, s := range c.Sets {
+	for i, s := range c.Databases[0].Sets {
 		sets[i] = s.Set
 	}
 	m := &maintenance.Maintainer{Connect: func(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, url) },

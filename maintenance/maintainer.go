@@ -21,6 +21,8 @@ import (
 // Maintainer runs passes. It keeps no state between them: whatever a pass needs
 // to know it reads from the catalog and from the archives. It must not be copied.
 type Maintainer struct {
+	// Database is what the database is called where there are several, otherwise empty.
+	Database string
 	// Connect opens a new connection.
 	Connect func(ctx context.Context) (*pgx.Conn, error)
 	Log     *slog.Logger
@@ -49,6 +51,8 @@ const maxRounds = 4
 
 // Planned is what was seen of a set, and what a pass would do.
 type Planned struct {
+	// Database is that of the maintainer.
+	Database string
 	Set      partition.Set
 	Snapshot partition.Snapshot
 	Plan     partition.Plan
@@ -120,7 +124,7 @@ func (m *Maintainer) plan(ctx context.Context, conn, beside *pgx.Conn, sets []pa
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for i, s := range sets {
 		snaps[i].Server.Skew -= m.Ahead
-		planned[i] = Planned{Set: s, Snapshot: snaps[i], Err: failed[i]}
+		planned[i] = Planned{Database: m.Database, Set: s, Snapshot: snaps[i], Err: failed[i]}
 		if failed[i] == nil {
 			group.Go(func() error {
 				planned[i].Plan = partition.Make(s, planned[i].Snapshot)
@@ -151,7 +155,7 @@ func (m *Maintainer) Pass(ctx context.Context, stop <-chan struct{}, sets []part
 	var ours []partition.Set
 	var slots []*SetReport
 	for i, s := range sets {
-		report.Sets[i] = SetReport{Set: s.Parent.String(), Actions: []ActionReport{}, Problems: []ProblemReport{}, Due: []string{}, Withheld: []string{}, Held: []string{}}
+		report.Sets[i] = m.newReport(s)
 		if !lock.Held(i) {
 			report.Sets[i].Status, report.Sets[i].Error = Skipped, "another instance is at work on it"
 			m.Log.Info("skipped: another instance holds the lock", "set", s.Parent.String())

@@ -37,10 +37,12 @@ type Report struct {
 
 // SetReport is what one pass did to one set.
 type SetReport struct {
-	Set     string         `json:"set"`
-	Status  Status         `json:"status"`
-	Error   string         `json:"error,omitempty"`
-	Actions []ActionReport `json:"actions"`
+	// Database is what the set's database is called where there are several.
+	Database string         `json:"database,omitempty"`
+	Set      string         `json:"set"`
+	Status   Status         `json:"status"`
+	Error    string         `json:"error,omitempty"`
+	Actions  []ActionReport `json:"actions"`
 	// Problems are what a person has to look at, as seen when the pass ended.
 	Problems []ProblemReport `json:"problems"`
 	// Due is what is still to be done when the pass ended, in words.
@@ -52,6 +54,23 @@ type SetReport struct {
 
 	// lost tells that the connection or the lock was lost on the way.
 	lost bool
+}
+
+// Label names the set, with its database where there are several.
+func (r SetReport) Label() string { return Label(r.Database, r.Set) }
+
+// Label names a set, or what else belongs to a database, for people: by its name
+// alone where there is but one database, which has none.
+func Label(database, name string) string {
+	if database == "" || name == "" {
+		return database + name
+	}
+	return database + " " + name
+}
+
+// newReport returns the report of a set to which nothing has happened yet.
+func (m *Maintainer) newReport(s partition.Set) SetReport {
+	return SetReport{Database: m.Database, Set: s.Parent.String(), Actions: []ActionReport{}, Problems: []ProblemReport{}, Due: []string{}, Withheld: []string{}, Held: []string{}}
 }
 
 // ActionReport is what became of one action.

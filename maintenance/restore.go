@@ -32,12 +32,14 @@ type RestoreRequest struct {
 
 // Restoration is what a restore has done.
 type Restoration struct {
-	Set     string   `json:"set"`
-	Table   string   `json:"table"`
-	From    []string `json:"from"`
-	Rows    int64    `json:"rows"`
-	Bytes   int64    `json:"bytes"`
-	Seconds float64  `json:"seconds"`
+	// Database is what it is called where there are several.
+	Database string   `json:"database,omitempty"`
+	Set      string   `json:"set"`
+	Table    string   `json:"table"`
+	From     []string `json:"from"`
+	Rows     int64    `json:"rows"`
+	Bytes    int64    `json:"bytes"`
+	Seconds  float64  `json:"seconds"`
 	// Hold is the number of the hold, 0 where there is none, and HoldUntil its end,
 	// nil where it has none.
 	Hold      int64      `json:"hold,omitempty"`
@@ -60,7 +62,7 @@ var ErrNoPlace = errors.New("the rows cannot become a partition of the set")
 // sent, or nothing has happened; see [postgres.Session.Restore]. Errors to tell
 // apart are [ErrBusy], [ErrNoPlace], [ErrConnect] and [*archive.DamagedError].
 func (m *Maintainer) Restore(ctx context.Context, r RestoreRequest) (done Restoration, err error) {
-	done = Restoration{Set: r.Set.Parent.String(), From: []string{}}
+	done = Restoration{Database: m.Database, Set: r.Set.Parent.String(), From: []string{}}
 	began := time.Now()
 	defer func() { done.Seconds = time.Since(began).Seconds() }()
 	if len(r.Manifests) == 0 {

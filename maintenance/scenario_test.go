@@ -179,7 +179,7 @@ func (s *scenario) section(name, text string) {
 			t.Fatal(err)
 		}
 		s.sets = nil
-		for _, set := range c.Sets {
+		for _, set := range c.Databases[0].Sets {
 			s.sets = append(s.sets, set.Set)
 		}
 	case strings.HasSuffix(name, ".sql"):

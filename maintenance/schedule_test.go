@@ -2,7 +2,9 @@ package maintenance_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"sync"
 	"testing"
 	"time"
 
@@ -39,9 +41,102 @@ func TestSchedulerRunsOnePassAtATime(t *testing.T) {
 			return nil
 		}}
 	}
-	s.Set([]maintenance.Job{job("a"), job("b")})
+	s.Set([]maintenance.Job{job("a"), job("b")}, 2)
 	for seen := map[string]int{}; seen["a"] < 5 || seen["b"] < 5; {
 		seen[<-ran]++
+	}
+	if !s.Stop(time.Minute) {
+		t.Error("stopping took too long")
+	}
+}
+
+// Passes over different databases run side by side, as many as may.
+func TestSchedulerBoundsDatabases(t *testing.T) {
+	t.Parallel()
+	const bound = 3
+	s := newScheduler(t)
+	var mu sync.Mutex
+	running, most := map[string]bool{}, 0
+	full, more := make(chan struct{}), make(chan struct{})
+	var rest sync.WaitGroup
+	var jobs []maintenance.Job
+	for i := range 12 {
+		name := fmt.Sprint(i)
+		rest.Add(1)
+		var once sync.Once
+		jobs = append(jobs, maintenance.Job{Database: name, Schedule: every(time.Millisecond), Pass: func(_ context.Context, stop <-chan struct{}) maintenance.Pass {
+			mu.Lock()
+			if running[name] {
+				t.Errorf("two passes over %s at once", name)
+			}
+			running[name] = true
+			if most = max(most, len(running)); len(running) == bound {
+				select {
+				case <-full:
+				default:
+					close(full)
+				}
+			}
+			mu.Unlock()
+			select {
+			case <-full: // The first wait until as many run as may.
+				once.Do(rest.Done)
+			case <-stop:
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			delete(running, name)
+			return nil
+		}})
+	}
+	s.Set(jobs, bound)
+	go func() {
+		rest.Wait()
+		close(more)
+	}()
+	<-more
+	if !s.Stop(time.Minute) {
+		t.Error("stopping took too long")
+	}
+	if most != bound {
+		t.Errorf("%d ran at once, expected %d", most, bound)
+	}
+}
+
+// A database that is tried again and again keeps no other waiting, and is
+// forgotten with its jobs.
+func TestSchedulerTriesOneDatabaseAgain(t *testing.T) {
+	t.Parallel()
+	s := newScheduler(t)
+	never := every(1000 * time.Hour)
+	var bad maintenance.Pass
+	tried := make(chan struct{})
+	bad = func(context.Context, <-chan struct{}) maintenance.Pass {
+		tried <- struct{}{}
+		return bad
+	}
+	ran := make(chan string)
+	good := func(name string) maintenance.Job {
+		return maintenance.Job{Database: name, Schedule: never, Pass: func(context.Context, <-chan struct{}) maintenance.Pass { ran <- name; return nil }}
+	}
+	s.Set([]maintenance.Job{{Database: "bad", Schedule: never, Pass: bad}, good("good")}, 1)
+	s.Start("bad", bad)
+	<-tried
+	<-tried
+	s.Start("good", good("good").Pass)
+	if name := <-ran; name != "good" {
+		t.Error(name)
+	}
+	// The next file has another job for it; that of the good one is not due.
+	s.Set([]maintenance.Job{good("bad"), good("good")}, 1)
+	for done := false; !done; {
+		select {
+		case <-tried: // It was at it.
+		case name := <-ran:
+			if done = true; name != "bad" {
+				t.Errorf("%s ran in place of what bad would try again", name)
+			}
+		}
 	}
 	if !s.Stop(time.Minute) {
 		t.Error("stopping took too long")
@@ -53,7 +148,7 @@ func TestSchedulerStop(t *testing.T) {
 	t.Parallel()
 	began, ended := make(chan struct{}), make(chan struct{})
 	s := newScheduler(t)
-	s.Start(func(ctx context.Context, stop <-chan struct{}) maintenance.Pass {
+	s.Start("", func(ctx context.Context, stop <-chan struct{}) maintenance.Pass {
 		close(began)
 		<-stop
 		if ctx.Err() != nil {
@@ -70,7 +165,7 @@ func TestSchedulerStop(t *testing.T) {
 
 	began = make(chan struct{})
 	s = newScheduler(t)
-	s.Start(func(ctx context.Context, _ <-chan struct{}) maintenance.Pass {
+	s.Start("", func(ctx context.Context, _ <-chan struct{}) maintenance.Pass {
 		close(began)
 		<-ctx.Done()
 		return nil
@@ -88,7 +183,7 @@ func TestSchedulerStopsForGood(t *testing.T) {
 	if !s.Stop(time.Minute) {
 		t.Error("stopping nothing took too long")
 	}
-	s.Start(func(context.Context, <-chan struct{}) maintenance.Pass {
+	s.Start("", func(context.Context, <-chan struct{}) maintenance.Pass {
 		t.Error("a pass began after Stop")
 		return nil
 	})
@@ -103,14 +198,14 @@ func TestSchedulerTriesAgain(t *testing.T) {
 	var pass maintenance.Pass
 	pass = func(context.Context, <-chan struct{}) maintenance.Pass {
 		if tried++; tried == 1 {
-			s.Start(func(context.Context, <-chan struct{}) maintenance.Pass { close(between); return nil })
+			s.Start("", func(context.Context, <-chan struct{}) maintenance.Pass { close(between); return nil })
 			return pass
 		}
 		<-between
 		done <- tried
 		return nil
 	}
-	s.Start(pass)
+	s.Start("", pass)
 	if n := <-done; n != 2 {
 		t.Errorf("it was tried %d times", n)
 	}
@@ -124,7 +219,7 @@ func TestSchedulerReplacesWhatIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	s := newScheduler(t)
 	began, replaced, ran := make(chan struct{}), make(chan struct{}), make(chan struct{})
-	s.Start(func(context.Context, <-chan struct{}) maintenance.Pass {
+	s.Start("", func(context.Context, <-chan struct{}) maintenance.Pass {
 		close(began)
 		<-replaced
 		return func(context.Context, <-chan struct{}) maintenance.Pass {
@@ -134,7 +229,7 @@ func TestSchedulerReplacesWhatIsTriedAgain(t *testing.T) {
 	})
 	<-began
 	never := every(1000 * time.Hour)
-	s.Set([]maintenance.Job{{Schedule: never, Pass: func(context.Context, <-chan struct{}) maintenance.Pass { close(ran); return nil }}})
+	s.Set([]maintenance.Job{{Schedule: never, Pass: func(context.Context, <-chan struct{}) maintenance.Pass { close(ran); return nil }}}, 1)
 	close(replaced)
 	<-ran
 	if !s.Stop(time.Minute) {

@@ -58,7 +58,7 @@ func TestRealMessages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.sets = []partition.Set{c.Sets[0].Set}
+	s.sets = []partition.Set{c.Databases[0].Sets[0].Set}
 	const contents = `SELECT tableoid::regclass, count(*), sum(hashtextextended(c::text, 0)::numeric) FROM chat_master c GROUP BY 1 ORDER BY 1`
 	before := rows(t, s.conn, contents)
 

@@ -25,6 +25,8 @@ type archives struct {
 	into    string
 	hold    string
 	console *console
+	// several tells whether databases are called by their names.
+	several bool
 }
 
 const periodHelp = `PERIOD is the beginning of a period, or of several, as in 2018, 2018-11, 2018-11-05,
@@ -88,8 +90,9 @@ With --into the rows go into a new plain table instead, which nothing here looks
 	return root
 }
 
-// listing is the archives of a set.
+// listing is the archives of a set of a database.
 type listing struct {
+	target
 	set      partition.Set
 	store    archive.Store
 	archives []archive.Listed
@@ -98,32 +101,53 @@ type listing struct {
 }
 
 // read lists the archives of the sets that the flags ask for and that have some.
-func (a *archives) read(ctx context.Context, one bool) (*maintenance.Maintainer, []listing, error) {
-	c, sets, m, err := a.ready(a.console)
+func (a *archives) read(ctx context.Context, one bool) ([]listing, error) {
+	t, err := a.ready(a.console)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	sets = slices.DeleteFunc(sets, func(s partition.Set) bool { return s.Retention.Archive == "" })
+	var listings []listing
+	var databases []string
+	for _, d := range t.all {
+		for _, s := range d.sets {
+			if s.Retention.Archive == "" {
+				continue
+			}
+			if listings = append(listings, listing{target: d, set: s.Set}); !slices.Contains(databases, d.Database) {
+				databases = append(databases, d.Database)
+			}
+		}
+	}
 	switch {
-	case len(sets) == 0 && a.set != "":
-		return nil, nil, exitError{exitUsage, fmt.Errorf("--set %s: it has no archive (retention.archive)", a.set)}
-	case len(sets) == 0:
-		return nil, nil, exitError{exitUsage, fmt.Errorf("%s has no set with an archive (retention.archive)", c.Path)}
-	case one && len(sets) > 1:
-		return nil, nil, exitError{exitUsage, errors.New("several sets have archives: expected --set with it")}
+	case len(listings) == 0 && a.set != "":
+		return nil, exitError{exitUsage, fmt.Errorf("--set %s: it has no archive (retention.archive)", a.set)}
+	case len(listings) == 0:
+		return nil, exitError{exitUsage, fmt.Errorf("%s has no set with an archive (retention.archive)", t.config.Path)}
+	case one && len(databases) > 1:
+		return nil, exitError{exitUsage, fmt.Errorf("several databases have archives: expected --database to name one of %s", quotedNames(databases))}
+	case one && len(listings) > 1:
+		return nil, exitError{exitUsage, errors.New("several sets have archives: expected --set with it")}
 	}
-	listings := make([]listing, len(sets))
-	for i, s := range sets {
-		store, err := m.OpenStore(s)
-		if err != nil {
-			return nil, nil, exitError{exitFailed, err}
+	a.several = t.several()
+	failed := 0
+	for i := range listings {
+		l := &listings[i]
+		if l.store, err = l.OpenStore(l.set); err != nil {
+			return nil, exitError{exitFailed, err}
 		}
-		listings[i] = listing{set: s, store: store}
-		if listings[i].archives, listings[i].bad = archive.List(ctx, store, s.Parent); listings[i].archives == nil && listings[i].bad != nil {
-			return nil, nil, a.failed(ctx, listings[i].bad)
+		l.archives, l.bad = archive.List(ctx, l.store, l.set.Parent)
+		if l.bad != nil && a.several {
+			l.bad = fmt.Errorf("%s: %w", l.Database, l.bad)
+		}
+		if l.archives != nil || l.bad == nil {
+			continue
+		}
+		// The archives of other databases may be elsewhere.
+		if failed++; !a.several || failed == len(listings) || ctx.Err() != nil {
+			return nil, a.failed(ctx, l.bad)
 		}
 	}
-	return m, listings, nil
+	return listings, nil
 }
 
 // failed gives an error its exit code.
@@ -143,6 +167,7 @@ func (a *archives) failed(ctx context.Context, err error) error {
 
 // archiveJSON is an archive for machines.
 type archiveJSON struct {
+	Database   string         `json:"database,omitempty"`
 	Set        string         `json:"set"`
 	Period     string         `json:"period"`
 	Bounds     archive.Bounds `json:"bounds"`
@@ -159,14 +184,14 @@ type archiveJSON struct {
 
 func describeArchive(l listing, e archive.Listed) archiveJSON {
 	return archiveJSON{
-		Set: l.set.Parent.String(), Period: periodLabel(e.Manifest), Bounds: e.Bounds, Table: partition.Name(e.Source.Table).String(),
+		Database: l.Database, Set: l.set.Parent.String(), Period: periodLabel(e.Manifest), Bounds: e.Bounds, Table: partition.Name(e.Source.Table).String(),
 		Rows: e.Content.Rows, Bytes: e.Bytes(), Files: len(e.Parts), Format: e.Format, Late: e.Late, Superseded: e.Superseded,
 		ExportedAt: e.ExportedAt, URL: l.store.URL(e.Key),
 	}
 }
 
 func (a *archives) list(ctx context.Context) error {
-	_, listings, err := a.read(ctx, false)
+	listings, err := a.read(ctx, false)
 	if err != nil {
 		return err
 	}
@@ -185,13 +210,13 @@ func (a *archives) list(ctx context.Context) error {
 			return err
 		}
 	} else {
-		w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "SET\tPERIOD\tTABLE\tROWS\tSIZE\tFORMAT\tEXPORTED\tNOTE\tURL")
+		w := newTable(a.stdout, a.several)
+		w.heading("SET\tPERIOD\tTABLE\tROWS\tSIZE\tFORMAT\tEXPORTED\tNOTE\tURL")
 		for _, e := range found {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", e.Set, e.Period, e.Table, e.Rows, sized(e.Bytes), e.Format,
+			w.row(e.Database, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s", e.Set, e.Period, e.Table, e.Rows, sized(e.Bytes), e.Format,
 				e.ExportedAt.Format("2006-01-02 15:04"), e.note(), e.URL)
 		}
-		if err := flushed(w, "list"); err != nil {
+		if err := flushed(w.Writer, "list"); err != nil {
 			return err
 		}
 	}
@@ -237,7 +262,7 @@ func (l listing) pick(text string) ([]archive.Listed, error) {
 }
 
 func (a *archives) show(ctx context.Context, text string) error {
-	_, listings, err := a.read(ctx, true)
+	listings, err := a.read(ctx, true)
 	if err != nil {
 		return err
 	}
@@ -308,7 +333,7 @@ func (a *archives) verify(ctx context.Context, args []string) error {
 	if a.all == (len(args) == 1) {
 		return exitError{exitUsage, errors.New("archives verify: expected a PERIOD or --all")}
 	}
-	_, listings, err := a.read(ctx, !a.all)
+	listings, err := a.read(ctx, !a.all)
 	if err != nil {
 		return err
 	}
@@ -335,7 +360,7 @@ func (a *archives) verify(ctx context.Context, args []string) error {
 				whole, r.Result, r.Error = false, verdict(err), err.Error()
 			}
 			if results = append(results, r); !a.json {
-				fmt.Fprintf(a.stdout, "%s %s: %s (%d rows, %s)\n", r.Set, r.Period, strings.ToUpper(r.Result), r.Rows, r.URL)
+				fmt.Fprintf(a.stdout, "%s %s: %s (%d rows, %s)\n", maintenance.Label(r.Database, r.Set), r.Period, strings.ToUpper(r.Result), r.Rows, r.URL)
 				if r.Error != "" {
 					fmt.Fprintln(a.stdout, "  ", r.Error)
 				}

@@ -14,7 +14,7 @@ import (
 // restore brings the periods back one by one, oldest first, and stops at the
 // first that cannot be.
 func (a *archives) restore(ctx context.Context, text string) error {
-	m, listings, err := a.read(ctx, true)
+	listings, err := a.read(ctx, true)
 	if err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func (a *archives) restore(ctx context.Context, text string) error {
 	left := false
 	for _, manifests := range periods {
 		request.Manifests, request.Progress = manifests, a.console.meter("restoring "+periodLabel(manifests[0]))
-		done, err := m.Restore(ctx, request)
+		done, err := l.Restore(ctx, request)
 		a.console.end()
 		if err != nil {
 			failure = err
@@ -70,7 +70,7 @@ func (a *archives) restore(ctx context.Context, text string) error {
 }
 
 func (a *archives) printRestored(r maintenance.Restoration, period string) {
-	fmt.Fprintf(a.stdout, "%s %s: restored into %s, %d rows, %s, in %s\n", r.Set, period, r.Table, r.Rows, sized(r.Bytes),
+	fmt.Fprintf(a.stdout, "%s %s: restored into %s, %d rows, %s, in %s\n", maintenance.Label(r.Database, r.Set), period, r.Table, r.Rows, sized(r.Bytes),
 		time.Duration(r.Seconds*float64(time.Second)).Round(time.Millisecond))
 	switch {
 	case r.Hold != 0 && r.HoldUntil == nil:

@@ -32,23 +32,21 @@ is listed as pending and is no fault.
 }
 
 func (o *options) runCheck(ctx context.Context) error {
-	c, sets, m, err := o.ready(newConsole(o.stderr))
+	t, err := o.ready(newConsole(o.stderr))
 	if err != nil {
 		return err
 	}
-	planned, err := m.Plan(ctx, sets)
+	planned, err := t.fleet().Plan(ctx)
 	if err != nil {
 		return exitWith("", err)
 	}
-	findings := make([]maintenance.Finding, len(planned))
+	findings := make([]maintenance.Finding, 0, len(planned))
 	healthy := true
-	for i, p := range planned {
-		set, err := c.Find(p.Set.Parent.String())
-		if err != nil {
-			return exitError{exitFailed, err}
+	for _, d := range t.all {
+		for _, set := range d.sets {
+			f := maintenance.Check(planned[len(findings)], set.Cron)
+			findings, healthy = append(findings, f), healthy && f.Healthy
 		}
-		findings[i] = maintenance.Check(p, set.Cron)
-		healthy = healthy && findings[i].Healthy
 	}
 	if o.json {
 		if err := printJSON(o.stdout, findings); err != nil {
@@ -70,7 +68,7 @@ func (o *options) printFinding(f maintenance.Finding) {
 	if !f.Healthy {
 		word = "NOT HEALTHY"
 	}
-	fmt.Fprintf(o.stdout, "%s: %s (next pass %s)\n", f.Set, word, f.NextPass.Format(time.RFC3339))
+	fmt.Fprintf(o.stdout, "%s: %s (next pass %s)\n", f.Label(), word, f.NextPass.Format(time.RFC3339))
 	if f.Error != "" {
 		fmt.Fprintln(o.stdout, "  error:", f.Error)
 	}

@@ -16,17 +16,18 @@ import (
 	"github.com/partitiond/partitiond/maintenance/postgres"
 )
 
-// newMaintainer wires a configuration to the server it names.
-func newMaintainer(c *config.Config, log *slog.Logger) (*maintenance.Maintainer, error) {
-	if _, err := c.Database.ConnConfig(); err != nil {
-		return nil, exitError{exitUsage, err}
-	}
+// newMaintainer wires a database of a configuration to its server.
+func newMaintainer(c *config.Config, d *config.Database, log *slog.Logger) *maintenance.Maintainer {
 	host, _ := os.Hostname() // Without a name the history has none.
+	if d.Name != "" {
+		log = log.With("database", d.Name)
+	}
 	return &maintenance.Maintainer{
-		History: maintenance.History{Agent: postgres.Agent{Host: host, Version: version()}, Passes: c.History.Passes, Events: c.History.Events},
+		Database: d.Name,
+		History:  maintenance.History{Agent: postgres.Agent{Host: host, Version: version()}, Passes: c.History.Passes, Events: c.History.Events},
 		// The settings are read anew each time, so that a changed password file is noticed.
 		Connect: func(ctx context.Context) (*pgx.Conn, error) {
-			cc, err := c.Database.ConnConfig()
+			cc, err := d.ConnConfig()
 			if err != nil {
 				return nil, err
 			}
@@ -39,7 +40,7 @@ func newMaintainer(c *config.Config, log *slog.Logger) (*maintenance.Maintainer,
 			PartBytes: c.Archive.PartBytes, BytesPerSecond: c.Archive.BytesPerSecond,
 			S3: archive.S3Options{Endpoint: c.Archive.S3.Endpoint, Region: c.Archive.S3.Region, PathStyle: c.Archive.S3.PathStyle},
 		},
-	}, nil
+	}
 }
 
 // newLogger logs for people on a terminal, and JSON for machines elsewhere.

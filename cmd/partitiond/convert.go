@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/partitiond/partitiond/maintenance"
-	"github.com/partitiond/partitiond/maintenance/config"
 	"github.com/partitiond/partitiond/maintenance/convert"
 	"github.com/partitiond/partitiond/maintenance/partition"
 	"github.com/partitiond/partitiond/maintenance/postgres"
@@ -96,22 +95,14 @@ Stop the daemon if the file has the table as a set already, for it would move it
 }
 
 func (v *convertOptions) flags(cmd *cobra.Command) {
+	v.databaseFlag(cmd)
 	cmd.Flags().BoolVar(&v.dryRun, "dry-run", false, "print what would be done, with the SQL and its locks, and change nothing")
 	cmd.Flags().BoolVar(&v.WidenKeys, "widen-keys", false, "add the partition key to unique and primary keys that lack it")
 	cmd.Flags().DurationVar(&v.Bound, "max-lock", defaultBound, "how long the swap may keep others waiting, once it has its locks")
 }
 
 func (v *convertOptions) convert(ctx context.Context, name string) error {
-	c, err := v.load()
-	if err != nil {
-		return err
-	}
-	found, err := c.Find(name)
-	if err != nil {
-		return exitError{exitUsage, fmt.Errorf("convert: %w", err)}
-	}
-	set := found.Set
-	return v.work(ctx, c, set, func(ctx context.Context, conn *pgx.Conn) (convert.Plan, error) {
+	return v.work(ctx, name, func(ctx context.Context, conn *pgx.Conn, set partition.Set) (convert.Plan, error) {
 		switch {
 		case v.Rollback:
 			return convert.Back(ctx, conn, set, v.Options)
@@ -123,22 +114,21 @@ func (v *convertOptions) convert(ctx context.Context, name string) error {
 }
 
 func (v *convertOptions) partition(ctx context.Context, name string) error {
-	c, set, err := v.table(name)
-	if err != nil {
-		return err
-	}
 	var until time.Time
 	if v.until != "" {
-		loc := time.UTC
-		if until, err = time.ParseInLocation(time.DateOnly, v.until, loc); err != nil {
+		var err error
+		if until, err = time.ParseInLocation(time.DateOnly, v.until, time.UTC); err != nil {
 			return exitError{exitUsage, fmt.Errorf("--until %q: expected a date such as 2027-01-01", v.until)}
 		}
 	}
-	err = v.work(ctx, c, set, func(ctx context.Context, conn *pgx.Conn) (convert.Plan, error) {
+	if v.key != "" {
+		v.more = tableSet(name, v.key, v.interval)
+	}
+	err := v.work(ctx, name, func(ctx context.Context, conn *pgx.Conn, set partition.Set) (convert.Plan, error) {
 		return convert.Whole(ctx, conn, set, until, v.Options)
 	})
 	if err == nil && v.key != "" && !v.dryRun {
-		fmt.Fprintf(v.stdout, "\nFor the daemon's file:\n\n%s", tableSet(name, v.key, v.interval))
+		fmt.Fprintf(v.stdout, "\nFor the daemon's file:\n\n%s", v.more)
 	}
 	return err
 }
@@ -148,36 +138,21 @@ func tableSet(name, key, interval string) string {
 	return fmt.Sprintf("[[set]]\nparent = %q\nkey = %q\ninterval = %q\n", name, key, interval)
 }
 
-// table returns the set that a table is to become: as the file has it, or as the flags
-// say.
-func (v *convertOptions) table(name string) (*config.Config, partition.Set, error) {
-	if v.key == "" {
-		c, err := v.load()
-		if err != nil {
-			return nil, partition.Set{}, err
-		}
-		found, err := c.Find(name)
-		if err != nil {
-			return nil, partition.Set{}, exitError{exitUsage, fmt.Errorf("partition: %w; expected --key, or a set in the file", err)}
-		}
-		return c, found.Set, nil
-	}
-	c, err := config.LoadWith(v.config, tableSet(name, v.key, v.interval))
-	if err != nil {
-		return nil, partition.Set{}, exitError{exitUsage, err}
-	}
-	return c, c.Sets[len(c.Sets)-1].Set, nil
-}
-
-// work prints a plan, or carries it out.
-func (v *convertOptions) work(ctx context.Context, c *config.Config, set partition.Set, plan convert.Planner) error {
+// work prints a plan for the set of that name, or carries it out.
+func (v *convertOptions) work(ctx context.Context, name string, planFor func(context.Context, *pgx.Conn, partition.Set) (convert.Plan, error)) error {
 	if v.Bound <= 0 {
 		return exitError{exitUsage, fmt.Errorf("--max-lock %s: expected a duration above zero, such as 2s", v.Bound)}
 	}
-	m, err := newMaintainer(c, newLogger(c.Log, newConsole(v.stderr)))
+	v.set = name
+	t, err := v.ready(newConsole(v.stderr))
 	if err != nil {
 		return err
 	}
+	m, set, err := t.oneSet()
+	if err != nil {
+		return err
+	}
+	plan := func(ctx context.Context, conn *pgx.Conn) (convert.Plan, error) { return planFor(ctx, conn, set) }
 	connect := func(ctx context.Context) (*pgx.Conn, error) {
 		conn, err := m.Connect(ctx)
 		if err != nil {
@@ -188,7 +163,7 @@ func (v *convertOptions) work(ctx context.Context, c *config.Config, set partiti
 	if v.dryRun {
 		return v.show(ctx, connect, plan)
 	}
-	hard, stop := bounded(ctx, c.Schedule.StopTimeout)
+	hard, stop := bounded(ctx, t.config.Schedule.StopTimeout)
 	r, err := convert.Run(hard, stop, connect, set, plan, m.Log)
 	switch {
 	case errors.Is(err, convert.ErrStops):

@@ -3,13 +3,10 @@ package main
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
 	"time"
-
-	"github.com/robfig/cron/v3"
 
 	"github.com/partitiond/partitiond/maintenance"
 	"github.com/partitiond/partitiond/maintenance/config"
@@ -21,20 +18,20 @@ import (
 
 // runDaemon makes passes until the context ends.
 func (o *options) runDaemon(ctx context.Context) error {
-	c, sets, m, err := o.ready(newConsole(o.stderr))
+	t, err := o.ready(newConsole(o.stderr))
 	if err != nil {
 		return err
 	}
-	log := m.Log
+	c, log := t.config, t.log
 	told, err := notifyOptions(c, log, serverPatience)
 	if err != nil {
 		return err
 	}
 	unit, notifier := systemd.NewUnit(log, c.Schedule.Location), notify.New(told)
-	m.Watchers = append(m.Watchers, unit, notifier)
+	t.tell(unit, notifier)
 	mon := monitor.New(version(), log)
 	defer unwatch(mon, log)
-	if err := watch(ctx, mon, c, sets, m); err != nil {
+	if err := watch(ctx, mon, t); err != nil {
 		return err
 	}
 	reload := make(chan os.Signal, 1)
@@ -42,12 +39,14 @@ func (o *options) runDaemon(ctx context.Context) error {
 	defer signal.Stop(reload)
 
 	scheduler := maintenance.NewScheduler(log)
-	scheduler.Set(o.jobs(c, sets, m, log))
-	log.Info("started", "version", version(), "config", o.config, "sets", len(sets), "next", scheduler.Next())
+	scheduler.Set(o.jobs(t), c.Schedule.Databases)
+	log.Info("started", append([]any{"version", version(), "config", o.config}, append(t.logged(), "next", scheduler.Next())...)...)
 	next := func() time.Time { return scheduler.Next().In(c.Schedule.Location) }
 	unit.Ready(next(), "")
 	if c.Schedule.RunAtStart {
-		scheduler.Start(o.pass(m, sets, log))
+		for _, d := range t.all {
+			scheduler.Start(d.Database, o.pass(d.Maintainer, plain(d.sets)))
+		}
 	}
 	watchdog, end := unit.Watchdog()
 	defer end()
@@ -66,9 +65,9 @@ func (o *options) runDaemon(ctx context.Context) error {
 				log.Error("the file is not good, the old configuration stays", "config", o.config, "error", err)
 				continue
 			}
-			c = fresh
+			c = fresh.config
 			unit.Ready(next(), "")
-			log.Info("read the configuration again", "config", o.config, "sets", len(c.Sets), "next", scheduler.Next())
+			log.Info("read the configuration again", append([]any{"config", o.config}, append(fresh.logged(), "next", scheduler.Next())...)...)
 		case <-ctx.Done():
 			log.Info("stopping", "bound", c.Schedule.StopTimeout)
 			unit.Stopping()
@@ -86,44 +85,58 @@ func (o *options) runDaemon(ctx context.Context) error {
 
 // reload reads the file and gives the scheduler what it says. Logging goes on
 // as it was when the daemon started, but for its level and format.
-func (o *options) reload(ctx context.Context, scheduler *maintenance.Scheduler, unit *systemd.Unit, notifier *notify.Notifier, mon *monitor.Monitor) (*config.Config, error) {
-	c, sets, m, err := o.ready(newConsole(o.stderr))
+func (o *options) reload(ctx context.Context, scheduler *maintenance.Scheduler, unit *systemd.Unit, notifier *notify.Notifier, mon *monitor.Monitor) (*targets, error) {
+	t, err := o.ready(newConsole(o.stderr))
 	if err != nil {
 		return nil, err
 	}
-	told, err := notifyOptions(c, m.Log, serverPatience)
+	told, err := notifyOptions(t.config, t.log, serverPatience)
 	if err != nil {
 		return nil, err
 	}
-	if err := watch(ctx, mon, c, sets, m); err != nil {
+	if err := watch(ctx, mon, t); err != nil {
 		return nil, err
 	}
 	notifier.Configure(told)
-	m.Watchers = append(m.Watchers, unit, notifier)
-	scheduler.Set(o.jobs(c, sets, m, m.Log))
-	return c, nil
+	t.tell(unit, notifier)
+	scheduler.Set(o.jobs(t), t.config.Schedule.Databases)
+	return t, nil
 }
 
-// jobs groups the sets by schedule and time zone, in the order of the file.
-func (o *options) jobs(c *config.Config, sets []partition.Set, m *maintenance.Maintainer, log *slog.Logger) []maintenance.Job {
-	type key struct{ cron, zone string }
-	var order []key
-	groups := map[key][]partition.Set{}
-	schedules := map[key]cron.Schedule{}
-	for _, s := range sets {
-		found, err := c.Find(s.Parent.String())
-		if err != nil {
-			continue // Every set comes from the file.
-		}
-		k := key{found.CronText, found.Location.String()}
-		if groups[k] == nil {
-			order = append(order, k)
-		}
-		groups[k], schedules[k] = append(groups[k], s), found.Cron
+// logged is what the log says of all databases together.
+func (t *targets) logged() []any {
+	if !t.several() {
+		return []any{"sets", t.count()}
 	}
-	jobs := make([]maintenance.Job, len(order))
-	for i, k := range order {
-		jobs[i] = maintenance.Job{Schedule: schedules[k], Pass: o.pass(m, groups[k], log)}
+	return []any{"databases", len(t.all), "sets", t.count()}
+}
+
+// tell has the unit and the notifier watch all databases, and the unit no others.
+func (t *targets) tell(unit *systemd.Unit, notifier *notify.Notifier) {
+	unit.Keep(t.names())
+	for _, d := range t.all {
+		d.Watchers = append(d.Watchers, unit.Watch(d.Database), notifier.Watch(d.Database))
+	}
+}
+
+// jobs groups the sets of each database by schedule and time zone, in the order of
+// the file.
+func (o *options) jobs(t *targets) []maintenance.Job {
+	type key struct{ cron, zone string }
+	var jobs []maintenance.Job
+	for _, d := range t.all {
+		var order []key
+		groups := map[key][]config.Set{}
+		for _, s := range d.sets {
+			k := key{s.CronText, s.Location.String()}
+			if groups[k] == nil {
+				order = append(order, k)
+			}
+			groups[k] = append(groups[k], s)
+		}
+		for _, k := range order {
+			jobs = append(jobs, maintenance.Job{Database: d.Database, Schedule: groups[k][0].Cron, Pass: o.pass(d.Maintainer, plain(groups[k]))})
+		}
 	}
 	return jobs
 }
@@ -132,7 +145,8 @@ func (o *options) jobs(c *config.Config, sets []partition.Set, m *maintenance.Ma
 // Without a connection all of it is to be tried again soon, since the server may be
 // starting too, or another one taking over; where another instance is at work,
 // what that one may leave behind.
-func (o *options) pass(m *maintenance.Maintainer, sets []partition.Set, log *slog.Logger) maintenance.Pass {
+func (o *options) pass(m *maintenance.Maintainer, sets []partition.Set) maintenance.Pass {
+	log := m.Log
 	return func(ctx context.Context, stop <-chan struct{}) maintenance.Pass {
 		if o.dryRun {
 			planned, err := m.Plan(ctx, sets)
@@ -147,14 +161,14 @@ func (o *options) pass(m *maintenance.Maintainer, sets []partition.Set, log *slo
 		switch {
 		case errors.Is(err, maintenance.ErrConnect):
 			log.Warn("no pass yet", "error", err)
-			return o.pass(m, sets, log)
+			return o.pass(m, sets)
 		case err != nil:
 			log.Error("the pass failed", "error", err)
 			return nil
 		}
 		log.Info("the pass ended", "status", string(report.Status()), "sets", len(report.Sets), "took", time.Duration(report.Seconds*float64(time.Second)).Round(time.Millisecond))
 		if again := report.Again(sets); len(again) > 0 {
-			return o.pass(m, again, log)
+			return o.pass(m, again)
 		}
 		return nil
 	}

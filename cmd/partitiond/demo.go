@@ -250,11 +250,8 @@ archive = %q
 		return "", err
 	}
 	d.log = newDemoLog(d.show)
-	d.maintain, err = newMaintainer(c, d.log.logger())
-	if err != nil {
-		return "", err
-	}
-	d.set = c.Sets[0].Set
+	d.maintain = newMaintainer(c, &c.Databases[0], d.log.logger())
+	d.set = c.Databases[0].Sets[0].Set
 	if d.store, err = d.maintain.OpenStore(d.set); err != nil {
 		return "", err
 	}

@@ -24,7 +24,7 @@ const exitHelp = `Exit codes:
   2  bad arguments or a bad configuration; nothing ran
   3  partly: some actions failed, or a problem needs a person
   4  could not connect to PostgreSQL, or only to a standby or through a pooler that
-     shares sessions
+     shares sessions; of several databases to none
   5  another instance holds the lock of a set, which was skipped
   6  check found something
   7  stopped by a signal before it was done`

@@ -2,20 +2,16 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
 	"github.com/partitiond/partitiond/maintenance"
-	"github.com/partitiond/partitiond/maintenance/config"
 	"github.com/partitiond/partitiond/maintenance/partition"
 	"github.com/partitiond/partitiond/maintenance/postgres"
 )
@@ -62,15 +58,26 @@ PERIOD is a year, month or day, or the beginning of a period, as in 2018, 2018-1
 	return cmd
 }
 
-// chronicle is what the verb works with: the sets with their clocks.
+// chronicle is what the verb works with in a database: the sets with their clocks.
 type chronicle struct {
-	config *config.Config
+	target
 	conn   *pgx.Conn
 	sets   []partition.Set
 	snaps  []partition.Snapshot
 	unseen []error
 	places map[partition.Name]place
 	since  time.Time
+}
+
+// chapter is what a database has to tell: events, passes, or all of a period.
+type chapter struct {
+	events []postgres.Event
+	list   []eventJSON
+	places map[partition.Name]place
+	passes []postgres.RecordedPass
+	told   []told
+	// matched tells whether the period's name means anything.
+	matched bool
 }
 
 func (h *historyOptions) run(ctx context.Context, args []string) error {
@@ -80,42 +87,82 @@ func (h *historyOptions) run(ctx context.Context, args []string) error {
 	case h.check && len(args) == 0:
 		return exitError{exitUsage, errors.New("--check: expected a PERIOD with it")}
 	}
-	c, conn, err := h.connected(ctx)
+	t, err := h.ready(newConsole(h.stderr))
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	v := &chronicle{config: c, conn: conn, places: map[partition.Name]place{}}
-	if v.sets, err = h.sets(c); err != nil {
+	if h.since != "" {
+		if _, err := moment("--since", h.since, t.config.Schedule.Location, true); err != nil {
+			return exitError{exitUsage, err}
+		}
+	}
+	chapters, errs := make([]chapter, len(t.all)), make([]error, len(t.all))
+	t.fleet().Each(func(i int, _ maintenance.Member) { chapters[i], errs[i] = h.ask(ctx, t, t.all[i], args) })
+	outcome := t.asked(errs)
+	if len(errs) == 1 && outcome != nil {
+		return outcome
+	}
+	switch {
+	case h.passes:
+		err = h.listPasses(t, chapters)
+	case len(args) == 0:
+		err = h.listEvents(t, chapters)
+	default:
+		err = h.tell(t, chapters, errs, args[0])
+	}
+	if err != nil {
 		return err
 	}
+	return outcome
+}
+
+// ask has a database tell.
+func (h *historyOptions) ask(ctx context.Context, t *targets, d target, args []string) (c chapter, err error) {
+	conn, err := d.connect(ctx)
+	if err != nil {
+		return c, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	v := &chronicle{target: d, conn: conn, sets: plain(d.sets), places: map[partition.Name]place{}}
 	// What happened is told even of a set that cannot be looked at any more.
 	failed := make(postgres.SetErrors, len(v.sets))
 	if v.snaps, err = postgres.Observe(ctx, conn, v.sets); err != nil && !errors.As(err, &failed) {
-		return exitError{exitFailed, fmt.Errorf("observe: %w", err)}
+		return c, exitError{exitFailed, fmt.Errorf("observe: %w", err)}
 	}
 	v.unseen = make([]error, len(v.sets))
 	for i, s := range v.sets {
 		v.places[s.Parent], v.unseen[i] = placeOf(s, v.snaps[i]), failed[i]
 	}
+	c.places = v.places
 	if h.since != "" {
 		if v.since, err = moment("--since", h.since, v.sets[0].Location, true); err != nil {
-			return exitError{exitUsage, err}
+			return c, exitError{exitUsage, err}
 		}
 	}
 	switch {
 	case h.passes:
-		err = h.listPasses(ctx, v)
-	case len(args) == 0:
-		err = h.listEvents(ctx, v)
+		c.passes, err = postgres.Passes(ctx, conn, h.only(v), v.since)
 	default:
-		err = h.tell(ctx, v, args[0])
+		c.events, err = postgres.Events(ctx, conn, h.only(v), v.since)
 	}
-	if errors.Is(err, postgres.ErrHistoryMissing) {
-		return exitError{exitFailed, fmt.Errorf("%w yet: the first removal by a role that may make it does so, and init; or an administrator does with this:\n\n%s",
+	switch {
+	case errors.Is(err, postgres.ErrHistoryMissing) && t.several():
+		return c, exitError{exitFailed, fmt.Errorf("%w yet: the first removal by a role that may make it does so, and init; or an administrator with what partitiond history --database %s prints", err, d.Database)}
+	case errors.Is(err, postgres.ErrHistoryMissing):
+		return c, exitError{exitFailed, fmt.Errorf("%w yet: the first removal by a role that may make it does so, and init; or an administrator does with this:\n\n%s",
 			err, postgres.TablesSQL(roleOf(ctx, conn)))}
+	case err != nil:
+		return c, exitError{exitFailed, err}
+	case len(args) > 0:
+		return c, h.tellSets(ctx, v, &c, args[0])
 	}
-	return err
+	if h.removals {
+		c.events = slices.DeleteFunc(c.events, func(e postgres.Event) bool { return !e.Kind.Removal() })
+	}
+	for _, e := range c.events {
+		c.list = append(c.list, v.describe(e))
+	}
+	return c, nil
 }
 
 func roleOf(ctx context.Context, conn *pgx.Conn) (role string) {
@@ -136,6 +183,7 @@ func (h *historyOptions) only(v *chronicle) partition.Name {
 // eventJSON is an event for machines. From and To have no offset where the key has
 // none.
 type eventJSON struct {
+	Database     string     `json:"database,omitempty"`
 	ID           int64      `json:"id"`
 	At           time.Time  `json:"at"`
 	Event        string     `json:"event"`
@@ -169,7 +217,7 @@ func (v *chronicle) describe(e postgres.Event) eventJSON {
 		}
 		return &n
 	}
-	out := eventJSON{ID: e.ID, At: e.At.In(p.wall), Event: string(e.Kind), Set: e.Parent.String(), OID: e.OID, From: p.text(e.Bounds.From), To: p.text(e.Bounds.To),
+	out := eventJSON{Database: v.Database, ID: e.ID, At: e.At.In(p.wall), Event: string(e.Kind), Set: e.Parent.String(), OID: e.OID, From: p.text(e.Bounds.From), To: p.text(e.Bounds.To),
 		Rows: known(e.Rows), RowsExact: e.Exact, Bytes: known(e.Bytes), Archives: e.Archives, ArchiveBytes: known(e.ArchiveBytes),
 		Hold: e.Hold, Reason: e.Reason, Role: e.Role, ActedAs: e.ActedAs, Application: e.Application, Host: e.Agent.Host, Version: e.Agent.Version}
 	for text, name := range map[*string]partition.Name{&out.Partition: e.Partition, &out.MovedTo: e.Moved} {
@@ -217,106 +265,27 @@ func size(e postgres.Event) string {
 	return strings.Join(parts, ", ")
 }
 
-func (h *historyOptions) listEvents(ctx context.Context, v *chronicle) error {
-	events, err := postgres.Events(ctx, v.conn, h.only(v), v.since)
-	if err != nil {
-		return failedUnlessMissing(err)
-	}
-	if h.removals {
-		events = slices.DeleteFunc(events, func(e postgres.Event) bool { return !e.Kind.Removal() })
-	}
-	list := make([]eventJSON, 0, len(events))
-	for _, e := range events {
-		list = append(list, v.describe(e))
+func (h *historyOptions) listEvents(t *targets, chapters []chapter) error {
+	all := []eventJSON{}
+	for _, c := range chapters {
+		all = append(all, c.list...)
 	}
 	if h.json {
-		return printJSON(h.stdout, list)
+		return printJSON(h.stdout, all)
 	}
-	if len(events) == 0 {
+	if len(all) == 0 {
 		fmt.Fprintln(h.stdout, "nothing has happened")
 		return nil
 	}
-	w := tabwriter.NewWriter(h.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "WHEN\tWHAT\tSET\tPERIOD\tPARTITION\tSIZE\tBY\tREASON\tWHERE")
-	for i, e := range events {
-		p := known(v.places, e.Parent)
-		where := strings.Join(append(slices.Clone(e.Archives), list[i].MovedTo), " ")
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", list[i].At.Format("2006-01-02 15:04:05 MST"), e.Kind, e.Parent, labelOf(e.Bounds, p.calendar),
-			list[i].Partition, size(e), who(e.Role, e.Application, e.Agent, e.Address, e.Address.IsValid()), e.Reason, strings.TrimSpace(where))
-	}
-	return flushed(w, "history")
-}
-
-func failedUnlessMissing(err error) error {
-	if errors.Is(err, postgres.ErrHistoryMissing) {
-		return err
-	}
-	return exitError{exitFailed, err}
-}
-
-// passJSON is a pass for machines.
-type passJSON struct {
-	Began time.Time `json:"began"`
-	Ended time.Time `json:"ended"`
-	// Passes is more than 1 where passes without work are summed up, with the last one's times.
-	Passes      int64           `json:"passes"`
-	Status      string          `json:"status"`
-	Sets        []string        `json:"sets"`
-	Report      json.RawMessage `json:"report"`
-	Role        string          `json:"role"`
-	Application string          `json:"application,omitempty"`
-	Host        string          `json:"host,omitempty"`
-	Version     string          `json:"version,omitempty"`
-}
-
-func (h *historyOptions) listPasses(ctx context.Context, v *chronicle) error {
-	passes, err := postgres.Passes(ctx, v.conn, h.only(v), v.since)
-	if err != nil {
-		return failedUnlessMissing(err)
-	}
-	loc := v.config.Schedule.Location
-	if h.json {
-		list := make([]passJSON, 0, len(passes))
-		for _, p := range passes {
-			list = append(list, passJSON{p.Began.In(loc), p.Ended.In(loc), p.Passes, p.Status, p.Sets, p.Report, p.Role, p.Application, p.Agent.Host, p.Agent.Version})
-		}
-		return printJSON(h.stdout, list)
-	}
-	if len(passes) == 0 {
-		fmt.Fprintln(h.stdout, "no passes")
-		return nil
-	}
-	for _, p := range passes {
-		fmt.Fprintf(h.stdout, "%s  %s, %s, by %s", p.Began.In(loc).Format("2006-01-02 15:04:05 MST"), p.Status, p.Ended.Sub(p.Began).Round(time.Millisecond),
-			who(p.Role, p.Application, p.Agent, p.Address, p.Address.IsValid()))
-		if p.Report == nil {
-			fmt.Fprintf(h.stdout, ": the last of %d that did nothing, over %s", p.Passes, strings.Join(p.Sets, ", "))
-		}
-		fmt.Fprintln(h.stdout)
-		var sets []maintenance.PassedSet
-		if err := json.Unmarshal(p.Report, &sets); err != nil && p.Report != nil {
-			return exitError{exitFailed, fmt.Errorf("read the report of a pass: %w", err)}
-		}
-		for _, s := range sets {
-			printPassedSet(h, s)
+	w := newTable(h.stdout, t.several())
+	w.heading("WHEN\tWHAT\tSET\tPERIOD\tPARTITION\tSIZE\tBY\tREASON\tWHERE")
+	for _, c := range chapters {
+		for i, e := range c.events {
+			p, d := known(c.places, e.Parent), c.list[i]
+			where := strings.Join(append(slices.Clone(e.Archives), d.MovedTo), " ")
+			w.row(d.Database, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s", d.At.Format("2006-01-02 15:04:05 MST"), e.Kind, e.Parent, labelOf(e.Bounds, p.calendar),
+				d.Partition, size(e), who(e.Role, e.Application, e.Agent, e.Address, e.Address.IsValid()), e.Reason, strings.TrimSpace(where))
 		}
 	}
-	return nil
-}
-
-func printPassedSet(h *historyOptions, s maintenance.PassedSet) {
-	line := fmt.Sprintf("  %s: %s", s.Set, s.Status)
-	for _, verb := range slices.Sorted(maps.Keys(s.Done)) {
-		line += fmt.Sprintf(", %s %d", verb, s.Done[verb])
-	}
-	if s.Problems > 0 {
-		line += fmt.Sprintf(", %d problems", s.Problems)
-	}
-	fmt.Fprintln(h.stdout, line)
-	if s.Error != "" {
-		fmt.Fprintln(h.stdout, "    error:", s.Error)
-	}
-	for _, f := range s.Failed {
-		fmt.Fprintln(h.stdout, "    failed:", f)
-	}
+	return flushed(w.Writer, "history")
 }

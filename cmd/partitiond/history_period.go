@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/partitiond/partitiond/maintenance"
 	"github.com/partitiond/partitiond/maintenance/archive"
 	"github.com/partitiond/partitiond/maintenance/partition"
 	"github.com/partitiond/partitiond/maintenance/postgres"
@@ -13,7 +14,8 @@ import (
 
 // periodJSON is what is known of a period of a set.
 type periodJSON struct {
-	Set string `json:"set"`
+	Database string `json:"database,omitempty"`
+	Set      string `json:"set"`
 	// Partitions are those that are there, and Events what happened, oldest first.
 	Partitions []presentJSON `json:"partitions"`
 	Events     []eventJSON   `json:"events"`
@@ -43,42 +45,49 @@ type told struct {
 	now     map[uint32]partition.Name
 }
 
-// tell answers for a period: when was it removed, and where is it now?
-func (h *historyOptions) tell(ctx context.Context, v *chronicle, text string) error {
-	events, err := postgres.Events(ctx, v.conn, h.only(v), v.since)
-	if err != nil {
-		return failedUnlessMissing(err)
-	}
-	var answers []told
-	matched := false
+// tellSets collects what a database knows of a period.
+func (h *historyOptions) tellSets(ctx context.Context, v *chronicle, c *chapter, text string) error {
 	for i, set := range v.sets {
-		a, ok, err := h.tellSet(ctx, v, i, events, text)
+		a, ok, err := h.tellSet(ctx, v, i, c.events, text)
 		if err != nil {
 			return err
 		}
-		matched = matched || ok
+		c.matched = c.matched || ok
 		if len(a.present)+len(a.events) > 0 || h.set != "" && ok {
 			if h.check {
-				a.Archives = h.checkArchives(ctx, v, set, a.events)
+				a.Archives = v.checkArchives(ctx, set, a.events)
 			}
-			answers = append(answers, a)
+			c.told = append(c.told, a)
+		}
+	}
+	return nil
+}
+
+// tell answers for a period: when was it removed, and where is it now? The errors
+// are those of databases that could not be asked.
+func (h *historyOptions) tell(t *targets, chapters []chapter, errs []error, text string) error {
+	list := []periodJSON{}
+	// Where one could not be asked it may be that one for which the text is meant.
+	matched := !slices.ContainsFunc(errs, func(err error) bool { return err == nil })
+	for i, c := range chapters {
+		matched = matched || c.matched || errs[i] != nil
+		for _, a := range c.told {
+			list = append(list, a.periodJSON)
 		}
 	}
 	if !matched {
 		return exitError{exitUsage, fmt.Errorf("%q: expected a year, month or day, such as 2018-11, the beginning of a period, or the name of a partition that is or was there", text)}
 	}
 	if h.json {
-		list := make([]periodJSON, 0, len(answers))
-		for _, a := range answers {
-			list = append(list, a.periodJSON)
-		}
 		return printJSON(h.stdout, list)
 	}
-	if len(answers) == 0 {
+	if len(list) == 0 {
 		fmt.Fprintf(h.stdout, "nothing is known of %s: no partition is there, and none was removed since the history began\n", text)
 	}
-	for _, a := range answers {
-		h.printTold(a, text)
+	for _, c := range chapters {
+		for _, a := range c.told {
+			h.printTold(a, text)
+		}
 	}
 	return nil
 }
@@ -88,7 +97,7 @@ func (h *historyOptions) tell(ctx context.Context, v *chronicle, text string) er
 func (h *historyOptions) tellSet(ctx context.Context, v *chronicle, i int, events []postgres.Event, text string) (a told, ok bool, err error) {
 	set, snap := v.sets[i], v.snaps[i]
 	a.place = v.places[set.Parent]
-	a.periodJSON = periodJSON{Set: set.Parent.String(), Partitions: []presentJSON{}, Events: []eventJSON{}, Detached: []string{}}
+	a.periodJSON = periodJSON{Database: v.Database, Set: set.Parent.String(), Partitions: []presentJSON{}, Events: []eventJSON{}, Detached: []string{}}
 	if v.unseen[i] != nil {
 		a.Unseen = v.unseen[i].Error()
 	}
@@ -154,15 +163,15 @@ func (h *historyOptions) tellSet(ctx context.Context, v *chronicle, i int, event
 }
 
 // checkArchives asks the set's store for the manifests of the events.
-func (h *historyOptions) checkArchives(ctx context.Context, v *chronicle, set partition.Set, events []postgres.Event) map[string]string {
+func (v *chronicle) checkArchives(ctx context.Context, set partition.Set, events []postgres.Event) map[string]string {
 	found := map[string]string{}
 	state := "missing"
-	m, err := newMaintainer(v.config, newLogger(v.config.Log, newConsole(h.stderr)))
-	if err == nil && set.Retention.Archive == "" {
+	var err error
+	if set.Retention.Archive == "" {
 		state = "unreachable: the set has no archive in the configuration any more"
-	} else if err == nil {
+	} else {
 		var store archive.Store
-		if store, err = m.OpenStore(set); err == nil {
+		if store, err = v.OpenStore(set); err == nil {
 			var listed []archive.Listed
 			// What cannot be read of it says nothing of what can.
 			if listed, err = archive.List(ctx, store, set.Parent); err != nil {
@@ -191,7 +200,7 @@ func (h *historyOptions) checkArchives(ctx context.Context, v *chronicle, set pa
 }
 
 func (h *historyOptions) printTold(a told, text string) {
-	fmt.Fprintf(h.stdout, "%s %s\n", a.Set, text)
+	fmt.Fprintf(h.stdout, "%s %s\n", maintenance.Label(a.Database, a.Set), text)
 	line := func(format string, args ...any) { fmt.Fprintf(h.stdout, "  "+format+"\n", args...) }
 	for _, e := range a.events {
 		name := labelOf(e.Bounds, a.place.calendar)

@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/partitiond/partitiond/maintenance"
-	"github.com/partitiond/partitiond/maintenance/config"
 	"github.com/partitiond/partitiond/maintenance/partition"
 	"github.com/partitiond/partitiond/maintenance/postgres"
 )
@@ -86,7 +85,7 @@ func (o *options) newHoldList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the holds, also those that have expired",
-		Long: `List prints the holds on all sets of the database, or on the one that --set names.
+		Long: `List prints the holds on all sets of the databases, or on the one that --set names.
 
 ` + exitHelp,
 		Args: cobra.NoArgs,
@@ -98,7 +97,7 @@ func (o *options) newHoldList() *cobra.Command {
 }
 
 func (o *options) newHoldRemove() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "remove ID",
 		Short: "End a hold; what it kept is due again",
 		Long: `Remove deletes the hold with the number that hold list shows.
@@ -107,42 +106,27 @@ func (o *options) newHoldRemove() *cobra.Command {
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return o.removeHold(cmd.Context(), args[0]) },
 	}
-}
-
-// connected reads the configuration and connects to its database.
-func (o *options) connected(ctx context.Context) (*config.Config, *pgx.Conn, error) {
-	c, err := o.load()
-	if err != nil {
-		return nil, nil, err
-	}
-	m, err := newMaintainer(c, newLogger(c.Log, newConsole(o.stderr)))
-	if err != nil {
-		return nil, nil, err
-	}
-	conn, err := m.Connect(ctx)
-	if err != nil {
-		return nil, nil, exitError{exitConnect, fmt.Errorf("%w: %w", maintenance.ErrConnect, err)}
-	}
-	return c, conn, nil
+	o.databaseFlag(cmd)
+	return cmd
 }
 
 func (h *holdOptions) add(ctx context.Context) error {
 	if err := h.checkFlags(); err != nil {
 		return exitError{exitUsage, err}
 	}
-	c, conn, err := h.connected(ctx)
+	t, err := h.ready(newConsole(h.stderr))
+	if err != nil {
+		return err
+	}
+	d, set, err := t.oneSet()
+	if err != nil {
+		return err
+	}
+	conn, err := d.connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	sets, err := h.sets(c)
-	if err != nil {
-		return err
-	}
-	if len(sets) != 1 {
-		return exitError{exitUsage, fmt.Errorf("%s has %d sets: expected --set to name one", h.config, len(sets))}
-	}
-	set := sets[0]
 	before, err := look(ctx, conn, set)
 	if err != nil {
 		return exitError{exitFailed, err}
@@ -159,7 +143,7 @@ func (h *holdOptions) add(ctx context.Context) error {
 		return exitError{exitFailed, fmt.Errorf("hold add: %w", err)}
 	}
 	place := placeOf(set, before)
-	fmt.Fprintf(h.stdout, "hold %d: %s %s %s\n", id, set.Parent, place.bounds(hold.Bounds), hold)
+	fmt.Fprintf(h.stdout, "hold %d: %s %s %s\n", id, maintenance.Label(d.Database, set.Parent.String()), place.bounds(hold.Bounds), hold)
 	after, err := look(ctx, conn, set)
 	if err != nil {
 		return exitError{exitPartly, fmt.Errorf("hold %d is there, but what it covers could not be looked at: %w", id, err)}
@@ -209,7 +193,15 @@ func (o *options) removeHold(ctx context.Context, text string) error {
 	if err != nil {
 		return exitError{exitUsage, fmt.Errorf("hold remove %q: expected a number that hold list shows", text)}
 	}
-	_, conn, err := o.connected(ctx)
+	t, err := o.ready(newConsole(o.stderr))
+	if err != nil {
+		return err
+	}
+	d, err := t.one()
+	if err != nil {
+		return err
+	}
+	conn, err := d.connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -220,6 +212,10 @@ func (o *options) removeHold(ctx context.Context, text string) error {
 	case err != nil:
 		return exitError{exitFailed, err}
 	}
-	fmt.Fprintf(o.stdout, "hold %d is removed\n", id)
+	of := ""
+	if d.Database != "" {
+		of = " of " + d.Database
+	}
+	fmt.Fprintf(o.stdout, "hold %d%s is removed\n", id, of)
 	return nil
 }

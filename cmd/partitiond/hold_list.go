@@ -4,26 +4,27 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"text/tabwriter"
 	"time"
 
+	"github.com/partitiond/partitiond/maintenance"
 	"github.com/partitiond/partitiond/maintenance/partition"
 	"github.com/partitiond/partitiond/maintenance/postgres"
 )
 
 // holdJSON is a hold for machines. From and To have no offset where the key has none.
 type holdJSON struct {
-	ID     int64      `json:"id"`
-	Set    string     `json:"set"`
-	From   *string    `json:"from"`
-	To     *string    `json:"to"`
-	Until  *time.Time `json:"until"`
-	Active bool       `json:"active"`
-	Kind   string     `json:"kind"`
-	Table  uint32     `json:"table_oid,omitempty"`
-	Reason string     `json:"reason"`
-	MadeBy string     `json:"made_by"`
-	MadeAt time.Time  `json:"made_at"`
+	Database string     `json:"database,omitempty"`
+	ID       int64      `json:"id"`
+	Set      string     `json:"set"`
+	From     *string    `json:"from"`
+	To       *string    `json:"to"`
+	Until    *time.Time `json:"until"`
+	Active   bool       `json:"active"`
+	Kind     string     `json:"kind"`
+	Table    uint32     `json:"table_oid,omitempty"`
+	Reason   string     `json:"reason"`
+	MadeBy   string     `json:"made_by"`
+	MadeAt   time.Time  `json:"made_at"`
 }
 
 // place is how a set's times are read: where its boundaries are midnights, where
@@ -67,58 +68,86 @@ func (p place) text(e partition.Edge) *string {
 	return &text
 }
 
+// heldIn are the holds of a database.
+type heldIn struct {
+	holds  []postgres.SetHold
+	places map[partition.Name]place
+	// now is by the server's clock.
+	now time.Time
+}
+
 func (o *options) listHolds(ctx context.Context) error {
-	c, conn, err := o.connected(ctx)
+	t, err := o.ready(newConsole(o.stderr))
 	if err != nil {
 		return err
+	}
+	lists, errs := make([]heldIn, len(t.all)), make([]error, len(t.all))
+	t.fleet().Each(func(i int, _ maintenance.Member) { lists[i], errs[i] = o.holdsOf(ctx, t.all[i]) })
+	outcome := t.asked(errs)
+	if len(errs) == 1 && outcome != nil {
+		return outcome
+	}
+	list := []holdJSON{}
+	w := newTable(o.stdout, t.several())
+	for i, l := range lists {
+		database := t.all[i].Database
+		for _, h := range l.holds {
+			described := describeHold(h, l.places, l.now)
+			described.Database = database
+			list = append(list, described)
+			p := known(l.places, h.Parent)
+			state := "active"
+			if !h.Active(l.now) {
+				state = "expired"
+			}
+			if !o.json {
+				w.row(database, "%d\t%s\t%s\t%s\t%s\t%s\tby %s on %s", h.ID, h.Parent, p.bounds(h.Bounds), state, h.In(p.wall), h.Kind, h.MadeBy, h.MadeAt.In(p.wall).Format(time.DateOnly))
+			}
+		}
+	}
+	switch {
+	case o.json:
+		err = printJSON(o.stdout, list)
+	case len(list) == 0 && outcome == nil:
+		fmt.Fprintln(o.stdout, "no holds")
+	default:
+		err = flushed(w.Writer, "holds")
+	}
+	if err != nil {
+		return err
+	}
+	return outcome
+}
+
+// holdsOf reads the holds of a database, and what it takes to tell of them.
+func (o *options) holdsOf(ctx context.Context, d target) (heldIn, error) {
+	var l heldIn
+	conn, err := d.connect(ctx)
+	if err != nil {
+		return l, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	sets, err := o.sets(c)
-	if err != nil {
-		return err
-	}
+	sets := plain(d.sets)
 	var only partition.Name
 	if o.set != "" {
 		only = sets[0].Parent
 	}
-	holds, err := postgres.Holds(ctx, conn, only)
-	if err != nil {
-		return exitError{exitFailed, err}
+	if l.holds, err = postgres.Holds(ctx, conn, only); err != nil {
+		return l, exitError{exitFailed, err}
 	}
 	// A set that cannot be looked at has its holds listed all the same.
 	snaps, err := postgres.Observe(ctx, conn, sets)
 	if failed := (postgres.SetErrors)(nil); err != nil && !errors.As(err, &failed) {
-		return exitError{exitFailed, fmt.Errorf("observe: %w", err)}
+		return l, exitError{exitFailed, fmt.Errorf("observe: %w", err)}
 	}
-	places := map[partition.Name]place{}
+	l.places = map[partition.Name]place{}
 	for i, s := range sets {
-		places[s.Parent] = placeOf(s, snaps[i])
+		l.places[s.Parent] = placeOf(s, snaps[i])
 	}
-	var now time.Time
-	if err := conn.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&now); err != nil {
-		return exitError{exitFailed, fmt.Errorf("read the server's clock: %w", err)}
+	if err := conn.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&l.now); err != nil {
+		return l, exitError{exitFailed, fmt.Errorf("read the server's clock: %w", err)}
 	}
-	if o.json {
-		list := make([]holdJSON, 0, len(holds))
-		for _, h := range holds {
-			list = append(list, describeHold(h, places, now))
-		}
-		return printJSON(o.stdout, list)
-	}
-	if len(holds) == 0 {
-		fmt.Fprintln(o.stdout, "no holds")
-		return nil
-	}
-	w := tabwriter.NewWriter(o.stdout, 0, 0, 2, ' ', 0)
-	for _, h := range holds {
-		p := known(places, h.Parent)
-		state := "active"
-		if !h.Active(now) {
-			state = "expired"
-		}
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\tby %s on %s\n", h.ID, h.Parent, p.bounds(h.Bounds), state, h.In(p.wall), h.Kind, h.MadeBy, h.MadeAt.In(p.wall).Format(time.DateOnly))
-	}
-	return flushed(w, "holds")
+	return l, nil
 }
 
 func known(places map[partition.Name]place, parent partition.Name) place {

@@ -10,7 +10,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
-	"github.com/partitiond/partitiond/maintenance"
 	"github.com/partitiond/partitiond/maintenance/config"
 	"github.com/partitiond/partitiond/maintenance/partition"
 	"github.com/partitiond/partitiond/maintenance/pgtemp"
@@ -60,16 +59,13 @@ the installed PostgreSQL binaries and printed, to be read, edited and run by han
 }
 
 func (i *initOptions) run(ctx context.Context) error {
-	c, err := i.load()
+	t, err := i.ready(newConsole(i.stderr))
 	if err != nil {
 		return err
 	}
-	sets, err := i.sets(c)
+	m, set, err := t.oneSet()
 	if err != nil {
 		return err
-	}
-	if len(sets) != 1 {
-		return exitError{exitUsage, fmt.Errorf("%s has %d sets: expected --set to name one", i.config, len(sets))}
 	}
 	i.setup.Schema = sql.NewSchema()
 	if i.schema != "" {
@@ -80,20 +76,16 @@ func (i *initOptions) run(ctx context.Context) error {
 		i.setup.Schema = string(text)
 	}
 	if i.print {
-		return i.printSQL(ctx, c, sets[0])
-	}
-	m, err := newMaintainer(c, newLogger(c.Log, newConsole(i.stderr)))
-	if err != nil {
-		return err
+		return i.printSQL(ctx, t.config, m, set)
 	}
 	if i.admin != "" {
 		m.Connect = func(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, i.admin) }
 	}
-	if err := i.install(ctx, m, sets[0]); err != nil {
+	if err := i.install(ctx, m, set); err != nil {
 		return err
 	}
-	hard, stop := bounded(ctx, c.Schedule.StopTimeout)
-	report, err := m.Pass(hard, stop, sets)
+	hard, stop := bounded(ctx, t.config.Schedule.StopTimeout)
+	report, err := m.Pass(hard, stop, []partition.Set{set})
 	if err != nil {
 		return exitWith("", err)
 	}
@@ -102,10 +94,10 @@ func (i *initOptions) run(ctx context.Context) error {
 }
 
 // install makes the role and the parent.
-func (i *initOptions) install(ctx context.Context, m *maintenance.Maintainer, set partition.Set) error {
-	conn, err := m.Connect(ctx)
+func (i *initOptions) install(ctx context.Context, d target, set partition.Set) error {
+	conn, err := d.connect(ctx)
 	if err != nil {
-		return exitError{exitConnect, fmt.Errorf("%w: %w", maintenance.ErrConnect, err)}
+		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	if err := i.setup.Install(ctx, conn, set); err != nil {
@@ -116,20 +108,16 @@ func (i *initOptions) install(ctx context.Context, m *maintenance.Maintainer, se
 
 // printSQL makes the set on a throw-away server, where nothing is in the way,
 // and prints what that took.
-func (i *initOptions) printSQL(ctx context.Context, c *config.Config, set partition.Set) (err error) {
+func (i *initOptions) printSQL(ctx context.Context, c *config.Config, m target, set partition.Set) (err error) {
 	server, err := pgtemp.Start(ctx, pgtemp.Options{})
 	if err != nil {
 		return exitError{exitFailed, fmt.Errorf("--print needs the PostgreSQL server's programs to make the SQL with: %w", err)}
 	}
 	defer func() { err = errors.Join(err, server.Close()) }()
-	m, err := newMaintainer(c, newLogger(c.Log, newConsole(i.stderr)))
+	m.Connect = func(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, server.URL("postgres")) }
+	conn, err := m.connect(ctx)
 	if err != nil {
 		return err
-	}
-	m.Connect = func(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, server.URL("postgres")) }
-	conn, err := m.Connect(ctx)
-	if err != nil {
-		return exitError{exitConnect, err}
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	for _, role := range append(i.setup.Writers, i.setup.Readers...) {
@@ -145,8 +133,10 @@ func (i *initOptions) printSQL(ctx context.Context, c *config.Config, set partit
 		return exitError{exitFailed, err}
 	}
 	// What is printed is for the configured database.
-	if cc, err := c.Database.ConnConfig(); err == nil {
-		i.setup.Database = cc.Database
+	if d, err := c.Database(m.Database); err == nil {
+		if cc, err := d.ConnConfig(); err == nil {
+			i.setup.Database = cc.Database
+		}
 	}
 	statements, err := i.setup.Statements(ctx, conn, set)
 	if err != nil {

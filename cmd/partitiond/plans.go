@@ -13,6 +13,7 @@ import (
 
 // planJSON is a plan for machines.
 type planJSON struct {
+	Database string                      `json:"database,omitempty"`
 	Set      string                      `json:"set"`
 	Actions  []actionJSON                `json:"actions"`
 	Problems []maintenance.ProblemReport `json:"problems"`
@@ -53,6 +54,8 @@ func (o *options) printPlans(planned []maintenance.Planned) error {
 		}
 		report.Sets = append(report.Sets, maintenance.SetReport{Status: status})
 	}
+	o.printing.Lock()
+	defer o.printing.Unlock()
 	if o.json {
 		if err := printJSON(o.stdout, plans); err != nil {
 			return err
@@ -66,7 +69,7 @@ func (o *options) printPlans(planned []maintenance.Planned) error {
 }
 
 func describePlan(p maintenance.Planned) planJSON {
-	out := planJSON{Set: p.Set.Parent.String(), Actions: []actionJSON{}, Problems: maintenance.Problems(p.Plan.Problems), Withheld: []string{},
+	out := planJSON{Database: p.Database, Set: p.Set.Parent.String(), Actions: []actionJSON{}, Problems: maintenance.Problems(p.Plan.Problems), Withheld: []string{},
 		Held: maintenance.Held(p.Plan.Held)}
 	if p.Err != nil {
 		out.Error = p.Err.Error()
@@ -90,14 +93,15 @@ func describePlan(p maintenance.Planned) planJSON {
 }
 
 func writePlan(w io.Writer, p planJSON) {
+	name := maintenance.Label(p.Database, p.Set)
 	if p.Error != "" {
-		fmt.Fprintf(w, "%s: %s\n", p.Set, p.Error)
+		fmt.Fprintf(w, "%s: %s\n", name, p.Error)
 		return
 	}
 	if len(p.Actions) == 0 && len(p.Problems) == 0 {
-		fmt.Fprintf(w, "%s: nothing to do\n", p.Set)
+		fmt.Fprintf(w, "%s: nothing to do\n", name)
 	} else {
-		fmt.Fprintf(w, "%s: %d actions, %d problems\n", p.Set, len(p.Actions), len(p.Problems))
+		fmt.Fprintf(w, "%s: %d actions, %d problems\n", name, len(p.Actions), len(p.Problems))
 	}
 	printProblems(w, p.Problems)
 	for _, d := range p.Held {

@@ -18,29 +18,38 @@ import (
 // runOnce makes one pass, or prints its plan, and answers with its exit code.
 func (o *options) runOnce(ctx context.Context) error {
 	console := newConsole(o.stderr)
-	c, sets, m, err := o.ready(console)
+	t, err := o.ready(console)
 	if err != nil {
 		return err
 	}
-	told, err := notifyOptions(c, m.Log, 0)
+	return o.passOnce(ctx, console, t)
+}
+
+// passOnce does the same with what was read.
+func (o *options) passOnce(ctx context.Context, console *console, t *targets) error {
+	told, err := notifyOptions(t.config, t.log, 0)
 	if err != nil {
 		return err
 	}
 	if console.live { // Otherwise the log tells it.
-		m.Archiving.Progress = func(_, table partition.Name, p archive.Progress) { console.tell("archiving "+table.String(), p) }
+		for _, d := range t.all {
+			d.Archiving.Progress = func(_, table partition.Name, p archive.Progress) {
+				console.tell("archiving "+maintenance.Label(d.Database, table.String()), p)
+			}
+		}
 	}
 	if o.dryRun {
-		planned, err := m.Plan(ctx, sets)
+		planned, err := t.fleet().Plan(ctx)
 		if err != nil {
 			return exitWith("", err)
 		}
 		return o.printPlans(planned)
 	}
-	unit, notifier := systemd.NewUnit(m.Log, c.Schedule.Location), notify.New(told)
-	m.Watchers = append(m.Watchers, unit, notifier)
+	unit, notifier := systemd.NewUnit(t.log, t.config.Schedule.Location), notify.New(told)
+	t.tell(unit, notifier)
 	endStatus := unit.Follow()
-	hard, stop := bounded(ctx, c.Schedule.StopTimeout)
-	report, err := m.Pass(hard, stop, sets)
+	hard, stop := bounded(ctx, t.config.Schedule.StopTimeout)
+	report, err := t.fleet().Pass(hard, stop)
 	console.end()
 	endStatus()
 	notifier.Close(notifyBound)
@@ -99,7 +108,7 @@ func printReport(w io.Writer, r maintenance.Report) {
 				order = append(order, a.Action)
 			}
 		}
-		line := fmt.Sprintf("%s: %s", s.Set, s.Status)
+		line := fmt.Sprintf("%s: %s", s.Label(), s.Status)
 		for i, verb := range order {
 			sep := ", "
 			if i == 0 {

@@ -41,11 +41,11 @@ terminal it has colours, unless NO_COLOR is set.
 }
 
 func (o *options) runStatus(ctx context.Context) error {
-	c, sets, m, err := o.ready(newConsole(o.stderr))
+	t, err := o.ready(newConsole(o.stderr))
 	if err != nil {
 		return err
 	}
-	statuses, err := monitor.Look(ctx, m, monitored(c, sets))
+	statuses, err := monitor.Look(ctx, t.source())
 	if err != nil {
 		return exitWith("", err)
 	}
@@ -112,7 +112,7 @@ func (p stripPrinter) status(s monitor.Status) {
 	if !s.Healthy {
 		word, sgr = "NOT HEALTHY", "1;31"
 	}
-	fmt.Fprintf(p.w, "%s: %s\n", p.paint("1", s.Set), p.paint(sgr, word))
+	fmt.Fprintf(p.w, "%s: %s\n", p.paint("1", s.Label()), p.paint(sgr, word))
 	for _, n := range s.Notices() {
 		fmt.Fprintf(p.w, "  %s %s\n", p.paint("1;31", "!"), n.What)
 		if n.Do != "" {

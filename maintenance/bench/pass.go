@@ -186,7 +186,7 @@ func (c *crowd) pass(ctx context.Context, want maintenance.Status) error {
 	m := maintainer(c.url)
 	m.Parallel = c.config.Schedule.Parallel
 	var sets []partition.Set
-	for _, s := range c.config.Sets {
+	for _, s := range c.config.Databases[0].Sets {
 		sets = append(sets, s.Set)
 	}
 	report, err := m.Pass(ctx, nil, sets)

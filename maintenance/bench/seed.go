@@ -146,7 +146,7 @@ func (s *seeded) pass(ctx context.Context, policy string) (maintenance.Report, e
 		Log:       slog.New(slog.DiscardHandler),
 		Archiving: maintenance.Archiving{Format: archive.Format(c.Archive.Format), PartBytes: c.Archive.PartBytes},
 	}
-	report, err := m.Pass(ctx, ctx.Done(), []partition.Set{c.Sets[0].Set})
+	report, err := m.Pass(ctx, ctx.Done(), []partition.Set{c.Databases[0].Sets[0].Set})
 	if err == nil && report.Status() != maintenance.Done {
 		err = fmt.Errorf("the pass is %q", report.Status())
 		for _, set := range report.Sets {

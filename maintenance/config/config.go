@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"os"
 	"reflect"
-	"strings"
 	"time"
 
 	// Hosts without zoneinfo know all time zones, too.
@@ -26,18 +25,18 @@ import (
 // Config is a whole configuration.
 type Config struct {
 	// Path is the file that it came from.
-	Path     string
-	Database Database
-	Schedule Schedule
-	Log      Log
-	Archive  Archive
-	History  History
+	Path string
+	// Databases are in the order of the file; there is at least one. That of
+	// [database] is alone and has no name; those of [[database]] each have one.
+	Databases []Database
+	Schedule  Schedule
+	Log       Log
+	Archive   Archive
+	History   History
 	// Notify are in the order of the file.
 	Notify  []Notify
 	Hooks   Hooks
 	Monitor Monitor
-	// Sets are in the order of the file; there is at least one.
-	Sets []Set
 }
 
 // Schedule says when passes run, and how.
@@ -50,8 +49,9 @@ type Schedule struct {
 	Location *time.Location
 	// RunAtStart tells whether a pass runs as soon as the daemon starts.
 	RunAtStart bool
-	// Parallel is how many sets are worked on side by side, at least 1.
-	Parallel int
+	// Databases is how many databases are worked on at once, and Parallel how many
+	// sets of each; both are at least 1.
+	Databases, Parallel int
 	// StopTimeout bounds how long a stop waits for the current transaction;
 	// zero cancels it at once.
 	StopTimeout time.Duration
@@ -89,17 +89,26 @@ const maxBytes = 1 << 20
 // settings, with all that they name in the environment and in other files, make
 // sense together. What is wrong with the contents is an [*Error]; a file that
 // cannot be read gives the operating system's error, wrapped.
-func Load(path string) (*Config, error) {
+func Load(path string) (*Config, error) { return LoadWith(path, "") }
+
+// LoadWith does what [Load] does for the file at path with more text behind it, such as
+// one more set that is only meant for the present command.
+func LoadWith(path, more string) (*Config, error) {
 	text, err := readFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	if more != "" {
+		text = append(append(text, '\n'), more...)
 	}
 	c, err := Parse(path, text)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := c.Database.ConnConfig(); err != nil {
-		return nil, err
+	for _, d := range c.Databases {
+		if _, err := d.ConnConfig(); err != nil {
+			return nil, err
+		}
 	}
 	return c, nil
 }
@@ -122,7 +131,7 @@ func Parse(path string, text []byte) (*Config, error) {
 	}
 	tree := map[string]any{}
 	if _, err := toml.Decode(string(text), &tree); err != nil {
-		return nil, syntaxError(path, err)
+		return nil, syntaxError(path, string(text), err)
 	}
 	r.places = locate(string(text))
 	var keys documentKeys
@@ -138,61 +147,16 @@ func Parse(path string, text []byte) (*Config, error) {
 
 // syntaxError turns the TOML library's error into ours. Its text may quote what
 // stands in the file, which near a connection's keys could be a password.
-func syntaxError(path string, err error) *Error {
+func syntaxError(path, text string, err error) *Error {
 	var parse toml.ParseError
 	if !errors.As(err, &parse) {
 		return &Error{File: path, Want: "not valid TOML: " + err.Error()}
 	}
 	want := "not valid TOML: " + parse.Message
-	if mayHoldPassword(parse.LastKey) {
+	if twice := databaseTwice(text, parse.Message); twice != "" {
+		want, parse.LastKey = twice, "database"
+	} else if mayHoldPassword(parse.LastKey) {
 		want = "not valid TOML: expected a string in double quotes"
 	}
 	return &Error{File: path, Line: max(1, parse.Position.Line), Key: parse.LastKey, Want: want}
-}
-
-// Find returns the set of a parent that is called by its full name, such as
-// "public.events", or by its table name alone if only one set has it. The error
-// lists the sets there are.
-func (c *Config) Find(name string) (*Set, error) {
-	var found []*Set
-	for i := range c.Sets {
-		set := &c.Sets[i]
-		if set.Parent.String() == name {
-			return set, nil
-		}
-		if set.Parent.Local == name {
-			found = append(found, set)
-		}
-	}
-	if len(found) == 0 {
-		// Perhaps it was written as in SQL, with quotes or capital letters.
-		if parsed, err := partition.ParseName(name); err == nil {
-			for i := range c.Sets {
-				if c.Sets[i].Parent == parsed {
-					return &c.Sets[i], nil
-				}
-			}
-		}
-		return nil, fmt.Errorf("%s has no set %q: expected one of %s", c.Path, name, setNames(c.pointers()))
-	}
-	if len(found) > 1 {
-		return nil, fmt.Errorf("%s has several sets %q: expected one of %s", c.Path, name, setNames(found))
-	}
-	return found[0], nil
-}
-
-func (c *Config) pointers() []*Set {
-	all := make([]*Set, len(c.Sets))
-	for i := range c.Sets {
-		all[i] = &c.Sets[i]
-	}
-	return all
-}
-
-func setNames(sets []*Set) string {
-	names := make([]string, len(sets))
-	for i, set := range sets {
-		names[i] = fmt.Sprintf("%q", set.Parent.String())
-	}
-	return strings.Join(names, ", ")
 }

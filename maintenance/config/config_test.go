@@ -60,34 +60,34 @@ key = "created_at"
 	url := "postgres://keeper@/app?host=/run/postgresql"
 	month := partition.Interval{N: 1, Unit: partition.Month}
 	want := &Config{
-		Path:     "config.toml",
-		Database: Database{ConnectTimeout: 10 * time.Second, url: &url, file: "config.toml", urlLine: 2},
+		Path:      "config.toml",
+		Databases: []Database{{ConnectTimeout: 10 * time.Second, url: &url, file: "config.toml", urlLine: 2}},
 		Schedule: Schedule{
 			Cron: mustCron(t, "17 3 * * *", time.UTC), CronText: "17 3 * * *", Location: time.UTC,
-			RunAtStart: true, Parallel: 2, StopTimeout: 30 * time.Second,
+			RunAtStart: true, Databases: 4, Parallel: 2, StopTimeout: 30 * time.Second,
 		},
 		Log:     Log{Level: slog.LevelInfo, Format: FormatAuto},
 		Archive: Archive{Format: "parquet", PartBytes: 256 << 20},
 		History: History{Passes: partition.Interval{N: 90, Unit: partition.Day}},
-		Sets: []Set{{
-			Set: partition.Set{
-				Parent: partition.Name{Schema: "public", Local: "events_master"}, Key: "created_at",
-				Interval: month, Pattern: mustPattern(t, "events_%Y_%m", month), Location: time.UTC, Ahead: 2,
-				Trigger:      "insert_events_trigger",
-				Function:     partition.Name{Schema: "public", Local: "events_insert_function"},
-				Window:       partition.Window{Past: partition.Interval{N: 30, Unit: partition.Year}, Future: partition.Interval{N: 1, Unit: partition.Year}},
-				Retention:    partition.Retention{Then: partition.Keep, MaxShare: 0.5},
-				Indexes:      true,
-				Grants:       partition.GrantsAdd,
-				AnalyzeEvery: 24 * time.Hour, SweepBatch: 5000,
-				Limits: partition.Limits{
-					LockTimeout: 500 * time.Millisecond, ConcurrentTimeout: 10 * time.Minute,
-					Retries: 10, RetryWait: 500 * time.Millisecond, MaxRetryWait: 15 * time.Second,
-				},
-			},
-			Cron: mustCron(t, "17 3 * * *", time.UTC), CronText: "17 3 * * *",
-		}},
 	}
+	want.Databases[0].Sets = []Set{{
+		Set: partition.Set{
+			Parent: partition.Name{Schema: "public", Local: "events_master"}, Key: "created_at",
+			Interval: month, Pattern: mustPattern(t, "events_%Y_%m", month), Location: time.UTC, Ahead: 2,
+			Trigger:      "insert_events_trigger",
+			Function:     partition.Name{Schema: "public", Local: "events_insert_function"},
+			Window:       partition.Window{Past: partition.Interval{N: 30, Unit: partition.Year}, Future: partition.Interval{N: 1, Unit: partition.Year}},
+			Retention:    partition.Retention{Then: partition.Keep, MaxShare: 0.5},
+			Indexes:      true,
+			Grants:       partition.GrantsAdd,
+			AnalyzeEvery: 24 * time.Hour, SweepBatch: 5000,
+			Limits: partition.Limits{
+				LockTimeout: 500 * time.Millisecond, ConcurrentTimeout: 10 * time.Minute,
+				Retries: 10, RetryWait: 500 * time.Millisecond, MaxRetryWait: 15 * time.Second,
+			},
+		},
+		Cron: mustCron(t, "17 3 * * *", time.UTC), CronText: "17 3 * * *",
+	}}
 	if diff := cmp.Diff(want, got, compareOptions, cmp.AllowUnexported(Database{})); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
@@ -103,6 +103,7 @@ connect_timeout = "3s"
 cron = "@daily"
 time_zone = "Europe/Berlin"
 run_at_start = false
+databases = 9
 parallel = 7
 stop_timeout = "0s"
 [log]
@@ -170,17 +171,17 @@ limits = { retries = 0, statement_timeout = "0s" }
 	}
 	ask := "http://127.0.0.1/ask"
 	want := &Config{
-		Path:     "config.toml",
-		Database: Database{PasswordFile: "/run/secret", ConnectTimeout: 3 * time.Second, timeoutGiven: true, file: "config.toml", passwordLine: 3},
-		Schedule: Schedule{Cron: mustCron(t, "@daily", berlin), CronText: "@daily", Location: berlin, Parallel: 7},
-		Log:      Log{Level: slog.LevelWarn, Format: FormatJSON},
+		Path:      "config.toml",
+		Databases: []Database{{PasswordFile: "/run/secret", ConnectTimeout: 3 * time.Second, timeoutGiven: true, file: "config.toml", passwordLine: 3}},
+		Schedule:  Schedule{Cron: mustCron(t, "@daily", berlin), CronText: "@daily", Location: berlin, Databases: 9, Parallel: 7},
+		Log:       Log{Level: slog.LevelWarn, Format: FormatJSON},
 		Archive: Archive{
 			Format: "csv", PartBytes: 3 << 20, BytesPerSecond: 20 << 20,
 			S3: S3{Endpoint: "http://127.0.0.1:7070/", Region: "eu-north-1", PathStyle: true},
 		},
 		History: History{Passes: partition.Interval{N: 3, Unit: partition.Week}, Events: partition.Interval{N: 10, Unit: partition.Year}},
 		Notify: []Notify{{
-			Receiver: Receiver{URLFile: "/run/slack", file: "config.toml", key: "notify.url_file", line: 33},
+			Receiver: Receiver{URLFile: "/run/slack", file: "config.toml", key: "notify.url_file", line: 34},
 			Format:   "slack", Events: []string{"failure", "pass"}, Timeout: 3 * time.Second,
 		}, {
 			Receiver: Receiver{Command: []string{"/bin/tell", "ops"}, file: "config.toml"},
@@ -189,22 +190,22 @@ limits = { retries = 0, statement_timeout = "0s" }
 		Hooks: Hooks{BeforeRemoval: &Hook{
 			Receiver: Receiver{Command: []string{"/bin/ask"}, url: &ask, file: "config.toml"}, Timeout: time.Minute,
 		}},
-		Sets: []Set{{
-			Set: partition.Set{
-				Parent: partition.Name{Schema: "app", Local: "Metrics"}, Key: "At",
-				Interval: weeks, Pattern: mustPattern(t, "m_%G_%V", weeks), Location: tokyo, Ahead: 3, FillGaps: true,
-				Trigger: "route", Function: partition.Name{Schema: "tools", Local: "route"}, Takeover: true,
-				Window:     partition.Window{Past: partition.Interval{N: 2, Unit: partition.Year}, Future: partition.Interval{N: 6, Unit: partition.Week}},
-				Retention:  partition.Retention{Keep: partition.Interval{N: 1, Unit: partition.Year}, Then: partition.Detach, Schema: "old", MaxShare: 1},
-				Grants:     partition.GrantsExact,
-				SweepBatch: 1,
-				Limits: partition.Limits{
-					LockTimeout: time.Second, ConcurrentTimeout: 2 * time.Minute, RetryWait: 5 * time.Millisecond, MaxRetryWait: 6 * time.Second,
-				},
-			},
-			Cron: mustCron(t, "5 4 * * 1", tokyo), CronText: "5 4 * * 1",
-		}},
 	}
+	want.Databases[0].Sets = []Set{{
+		Set: partition.Set{
+			Parent: partition.Name{Schema: "app", Local: "Metrics"}, Key: "At",
+			Interval: weeks, Pattern: mustPattern(t, "m_%G_%V", weeks), Location: tokyo, Ahead: 3, FillGaps: true,
+			Trigger: "route", Function: partition.Name{Schema: "tools", Local: "route"}, Takeover: true,
+			Window:     partition.Window{Past: partition.Interval{N: 2, Unit: partition.Year}, Future: partition.Interval{N: 6, Unit: partition.Week}},
+			Retention:  partition.Retention{Keep: partition.Interval{N: 1, Unit: partition.Year}, Then: partition.Detach, Schema: "old", MaxShare: 1},
+			Grants:     partition.GrantsExact,
+			SweepBatch: 1,
+			Limits: partition.Limits{
+				LockTimeout: time.Second, ConcurrentTimeout: 2 * time.Minute, RetryWait: 5 * time.Millisecond, MaxRetryWait: 6 * time.Second,
+			},
+		},
+		Cron: mustCron(t, "5 4 * * 1", tokyo), CronText: "5 4 * * 1",
+	}}
 	if diff := cmp.Diff(want, got, compareOptions, cmp.AllowUnexported(Database{})); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
@@ -214,7 +215,7 @@ limits = { retries = 0, statement_timeout = "0s" }
 func TestSpellings(t *testing.T) {
 	t.Parallel()
 	const head = "[[set]]\nparent = \"events\"\nkey = \"at\"\n"
-	want := mustParse(t, head+`retention = { keep = "1 year", then = "drop" }`).Sets
+	want := mustParse(t, head+`retention = { keep = "1 year", then = "drop" }`).Databases[0].Sets
 	for _, text := range []string{
 		head + "[set.retention]\nkeep = \"1 year\"\nthen = \"drop\"",
 		head + "retention.keep = \"1 year\"\nretention.then = 'drop'",
@@ -222,7 +223,7 @@ func TestSpellings(t *testing.T) {
 		`set = [{ parent = "events", key = "at", retention = { keep = "year", then = "drop" } }]`,
 		"\xef\xbb\xbf" + head + "[set.\"retention\"]\r\nke\u0065p = \"1 year\"\r\n\"th\\u0065n\" = \"drop\"",
 	} {
-		if diff := cmp.Diff(want, mustParse(t, text).Sets, compareOptions); diff != "" {
+		if diff := cmp.Diff(want, mustParse(t, text).Databases[0].Sets, compareOptions); diff != "" {
 			t.Errorf("%s\n-want +got:\n%s", text, diff)
 		}
 	}
@@ -234,14 +235,14 @@ func TestNamesByInterval(t *testing.T) {
 		"6 hours": "events_%Y_%m_%d_%H", "1 day": "events_%Y_%m_%d", "10 days": "events_%Y_%m_%d",
 		"week": "events_%G_w%V", "3 months": "events_%Y_%m", "1 quarter": "events_%Y_q%q", "1 year": "events_%Y",
 	} {
-		got := mustParse(t, "[[set]]\nparent = \"events_parent\"\nkey = \"at\"\ninterval = \""+interval+"\"").Sets[0]
+		got := mustParse(t, "[[set]]\nparent = \"events_parent\"\nkey = \"at\"\ninterval = \""+interval+"\"").Databases[0].Sets[0]
 		if got.Pattern.String() != want {
 			t.Errorf("interval %s: name %s, want %s", interval, got.Pattern, want)
 		}
 	}
 	odd := mustParse(t, `[[set]]
 parent = '"100%"'
-key = "at"`).Sets[0]
+key = "at"`).Databases[0].Sets[0]
 	if name := odd.Pattern.Format(time.Date(2018, 11, 1, 0, 0, 0, 0, time.UTC)); name != "100%_2018_11" {
 		t.Errorf("a percent sign in the parent's name: %s", name)
 	}
@@ -260,7 +261,7 @@ func TestFunctionIsInTheParentsSchema(t *testing.T) {
 		if function != "" {
 			text += "function = '" + function + "'"
 		}
-		if got := mustParse(t, text).Sets[0].Function; got != want {
+		if got := mustParse(t, text).Databases[0].Sets[0].Function; got != want {
 			t.Errorf("function %s: %v, want %v", function, got, want)
 		}
 	}
@@ -278,7 +279,7 @@ func TestWindowReachesWhatIsMadeAhead(t *testing.T) {
 		"interval = \"3 months\"\nwindow.future = \"2 quarters\"":      "2 quarters",
 		"interval = \"1 month\"\nahead=1\nwindow.future = \"31 days\"": "31 days",
 	} {
-		got := mustParse(t, "[[set]]\nparent = \"events\"\nkey = \"at\"\n"+keys).Sets[0].Window.Future
+		got := mustParse(t, "[[set]]\nparent = \"events\"\nkey = \"at\"\n"+keys).Databases[0].Sets[0].Window.Future
 		if got.String() != want {
 			t.Errorf("%q: future %s, want %s", keys, got, want)
 		}
@@ -308,11 +309,11 @@ cron = "@every 90m"
 		time.Date(2024, 1, 1, 8, 17, 0, 0, time.UTC),
 		time.Date(2024, 1, 1, 1, 30, 0, 0, time.UTC),
 	} {
-		if got := c.Sets[i].Cron.Next(now); !got.Equal(want) {
-			t.Errorf("%s: next run at %s, want %s", c.Sets[i].Parent, got, want)
+		if got := c.Databases[0].Sets[i].Cron.Next(now); !got.Equal(want) {
+			t.Errorf("%s: next run at %s, want %s", c.Databases[0].Sets[i].Parent, got, want)
 		}
 	}
-	if got := c.Sets[2].CronText; got != "@every 90m" {
+	if got := c.Databases[0].Sets[2].CronText; got != "@every 90m" {
 		t.Errorf("cron text %q", got)
 	}
 }
@@ -324,7 +325,7 @@ func TestSetsKeepTheirOrder(t *testing.T) {
 	for _, name := range names {
 		text += "[[set]]\nkey = \"at\"\nparent = \"" + name + "\"\n"
 	}
-	for i, set := range mustParse(t, text).Sets {
+	for i, set := range mustParse(t, text).Databases[0].Sets {
 		if set.Parent.Local != names[i] {
 			t.Errorf("set %d is %s, want %s", i, set.Parent.Local, names[i])
 		}
@@ -351,8 +352,8 @@ key = "at"
 		"public.events": 0, "app.events": 1, "metrics": 2, "app.metrics": 2, "APP.Metrics": 2,
 		"Odd.Name": 3, "app.Odd.Name": 3, `app."Odd.Name"`: 3, "Events": 0,
 	} {
-		got, err := c.Find(name)
-		if err != nil || got != &c.Sets[want] {
+		got, err := c.Databases[0].Find(name)
+		if err != nil || got != &c.Databases[0].Sets[want] {
 			t.Errorf("%s: %v, %v, want set %d", name, got, err, want)
 		}
 	}
@@ -361,7 +362,7 @@ key = "at"
 		"nothing": `config.toml has no set "nothing": expected one of "public.events", "app.events", "app.metrics", "app.Odd.Name"`,
 		"":        `config.toml has no set "": expected one of "public.events", "app.events", "app.metrics", "app.Odd.Name"`,
 	} {
-		if _, err := c.Find(name); err == nil || err.Error() != want {
+		if _, err := c.Databases[0].Find(name); err == nil || err.Error() != want {
 			t.Errorf("%q: %v, want %s", name, err, want)
 		}
 	}
@@ -381,7 +382,7 @@ func TestLoadReadsAFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Path != path || len(c.Sets) != 1 {
+	if c.Path != path || len(c.Databases[0].Sets) != 1 {
 		t.Errorf("loaded %+v", c)
 	}
 	if err := os.Truncate(path, maxBytes+1); err != nil {

@@ -20,6 +20,11 @@ const applicationName = "partitiond"
 // Database says how to connect. It may be printed and logged: the connection
 // string, which may hold a password, is not shown by any verb of fmt.
 type Database struct {
+	// Name is the database's label, empty for that of [database].
+	Name string
+	// Sets are in the order of the file, those that are shared first; there is at
+	// least one.
+	Sets []Set
 	// PasswordFile is the absolute path of a file that holds the password, empty
 	// if there is none.
 	PasswordFile string
@@ -44,34 +49,41 @@ func (d Database) String() string {
 	if d.PasswordFile != "" {
 		from += " with the password in " + d.PasswordFile
 	}
+	if d.Name != "" {
+		from = d.Name + ": " + from
+	}
 	return from
 }
 
 // GoString returns what [Database.String] does.
 func (d Database) GoString() string { return "config.Database{" + d.String() + "}" }
 
-// database reads how to connect. Files and the environment are left to
+// connection reads how to connect. Files and the environment are left to
 // [Database.ConnConfig].
-func (r *reader) database(keys databaseKeys) Database {
+func (r *reader) connection(path string, keys databaseKeys) Database {
 	d := Database{
 		PasswordFile:   or(keys.PasswordFile, ""),
-		ConnectTimeout: r.duration("database.connect_timeout", keys.ConnectTimeout, defaultConnectTimeout, time.Millisecond, time.Hour),
+		ConnectTimeout: r.duration(path+".connect_timeout", keys.ConnectTimeout, defaultConnectTimeout, time.Millisecond, time.Hour),
 		url:            keys.URL,
 		timeoutGiven:   keys.ConnectTimeout != nil,
 		file:           r.file,
 	}
 	if keys.URL != nil {
-		at, _ := r.places.find("database.url")
+		at, _ := r.places.find(path + ".url")
 		d.urlLine = at.line
 		if strings.TrimSpace(*keys.URL) == "" {
-			r.fail("database.url", "is empty: expected a connection string, or no such key where the PG* variables of the environment say it all")
+			want := "is empty: expected a connection string, or no such key where the PG* variables of the environment say it all"
+			if path != "database" {
+				want = "is empty: expected a connection string"
+			}
+			r.fail(path+".url", want)
 		}
 	}
 	if keys.PasswordFile != nil {
-		at, _ := r.places.find("database.password_file")
+		at, _ := r.places.find(path + ".password_file")
 		d.passwordLine = at.line
 		if !filepath.IsAbs(d.PasswordFile) || strings.ContainsRune(d.PasswordFile, 0) {
-			r.fail("database.password_file", "expected the absolute path of a file that holds the password")
+			r.fail(path+".password_file", "expected the absolute path of a file that holds the password")
 		}
 	}
 	return d
@@ -98,7 +110,7 @@ func (d Database) ConnConfig() (*pgx.ConnConfig, error) {
 	}
 	if d.PasswordFile != "" {
 		if c.Password, err = readSecret(d.PasswordFile, "password"); err != nil {
-			return nil, &Error{File: d.file, Line: d.passwordLine, Key: "database.password_file", Want: err.Error(), cause: err}
+			return nil, &Error{File: d.file, Line: d.passwordLine, Key: "database.password_file", Database: d.Name, Want: err.Error(), cause: err}
 		}
 	}
 	if d.timeoutGiven || c.ConnectTimeout == 0 {
@@ -129,7 +141,7 @@ func (d Database) urlError(want string) *Error {
 	if d.url == nil {
 		return &Error{File: d.file, Key: "database", Want: "the connection's settings in the environment: " + want}
 	}
-	return &Error{File: d.file, Line: d.urlLine, Key: "database.url", Want: want}
+	return &Error{File: d.file, Line: d.urlLine, Key: "database.url", Database: d.Name, Want: want}
 }
 
 // severalHosts tells whether there is more than one server to choose from.

@@ -34,7 +34,7 @@ const oneSet = "\n[[set]]\nparent = \"events\"\nkey = \"at\"\n"
 
 func connConfig(t *testing.T, database string) (*pgx.ConnConfig, error) {
 	t.Helper()
-	return mustParse(t, database+oneSet).Database.ConnConfig()
+	return mustParse(t, database+oneSet).Databases[0].ConnConfig()
 }
 
 func mustConnConfig(t *testing.T, database string) *pgx.ConnConfig {
@@ -189,25 +189,25 @@ func TestPasswordIsNeverPrinted(t *testing.T) {
 	t.Parallel()
 	c := mustParse(t, "[database]\nurl = \"postgres://u:hunter2@h/d\"\npassword_file = \"/run/pw\""+oneSet)
 	var log strings.Builder
-	slog.New(slog.NewTextHandler(&log, nil)).Info("config", "config", c, "database", c.Database)
-	slog.New(slog.NewJSONHandler(&log, nil)).Info("config", "config", c, "database", c.Database)
+	slog.New(slog.NewTextHandler(&log, nil)).Info("config", "config", c, "database", c.Databases[0])
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("config", "config", c, "database", c.Databases[0])
 	type hidden struct{ d Database }
 	for _, verb := range []string{"%d", "%x", "%X", "%t", "%c", "%T %[1]v"} {
-		log.WriteString(fmt.Sprintf(verb, c.Database))
+		log.WriteString(fmt.Sprintf(verb, c.Databases[0]))
 	}
-	text, err := json.Marshal(c.Database)
+	text, err := json.Marshal(c.Databases[0])
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, shown := range []string{
-		fmt.Sprint(c, c.Database), fmt.Sprintf("%+v", *c), fmt.Sprintf("%#v", c), fmt.Sprintf("%#v", c.Database), fmt.Sprintf("%s %q", c.Database, c.Database),
-		fmt.Sprintf("%v %+v %#v", hidden{c.Database}, hidden{c.Database}, hidden{c.Database}), string(text), log.String(),
+		fmt.Sprint(c, c.Databases[0]), fmt.Sprintf("%+v", *c), fmt.Sprintf("%#v", c), fmt.Sprintf("%#v", c.Databases[0]), fmt.Sprintf("%s %q", c.Databases[0], c.Databases[0]),
+		fmt.Sprintf("%v %+v %#v", hidden{c.Databases[0]}, hidden{c.Databases[0]}, hidden{c.Databases[0]}), string(text), log.String(),
 	} {
 		if strings.Contains(shown, "hunter2") || strings.Contains(shown, fmt.Sprintf("%x", "hunter2")) {
 			t.Errorf("shows the password: %s", shown)
 		}
 	}
-	if got := c.Database.String(); got != "the connection of database.url with the password in /run/pw" {
+	if got := c.Databases[0].String(); got != "the connection of database.url with the password in /run/pw" {
 		t.Errorf("String() is %q", got)
 	}
 	if got := (Database{}).String(); got != "the connection of the environment" {

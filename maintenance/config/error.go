@@ -21,13 +21,16 @@ type Error struct {
 	Value string
 	// Want says what was expected.
 	Want string
+	// Database is the name of one of several databases, empty where it is not about
+	// one of them.
+	Database string
 	// Set is the set's parent, as in "public.events", empty outside of sets.
 	Set string
 
 	cause error
 }
 
-// Error returns one line: file:line: key = value: expectation [set "parent"].
+// Error returns one line: file:line: key = value: expectation [database "name", set "parent"].
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.File)
@@ -43,8 +46,15 @@ func (e *Error) Error() string {
 		b.WriteString(": ")
 	}
 	b.WriteString(e.Want)
+	var of []string
+	if e.Database != "" {
+		of = append(of, "database "+strconv.Quote(e.Database))
+	}
 	if e.Set != "" {
-		b.WriteString(" [set " + strconv.Quote(e.Set) + "]")
+		of = append(of, "set "+strconv.Quote(e.Set))
+	}
+	if of != nil {
+		b.WriteString(" [" + strings.Join(of, ", ") + "]")
 	}
 	return b.String()
 }
@@ -83,10 +93,14 @@ func shownValue(path, raw string) string {
 // keys of the connection these are keys that do not exist but that someone may
 // write all the same.
 func mayHoldPassword(key string) bool {
-	if key == "database.connect_timeout" {
+	switch key {
+	case "database.connect_timeout", "database.name", "database.shared_sets", "schedule.databases":
 		return false
 	}
 	lower := strings.ToLower(key)
+	if below, ok := strings.CutPrefix(lower, "database.set."); ok {
+		lower = below // A set has no connection.
+	}
 	for _, word := range []string{"database", "pass", "pwd", "secret", "token", "url", "dsn", "command"} {
 		if strings.Contains(lower, word) {
 			return true

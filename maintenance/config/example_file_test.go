@@ -35,8 +35,8 @@ func TestExampleLoads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.Sets) != 1 {
-		t.Errorf("%d sets", len(c.Sets))
+	if len(c.Databases[0].Sets) != 1 {
+		t.Errorf("%d sets", len(c.Databases[0].Sets))
 	}
 }
 
@@ -51,7 +51,9 @@ func TestExampleShowsTheDefaults(t *testing.T) {
 	}
 	want := mustParse(t, text)
 	got := mustParse(t, defaultLine.ReplaceAllString(text, "$1"))
-	want.Database, got.Database = Database{ConnectTimeout: want.Database.ConnectTimeout}, Database{ConnectTimeout: got.Database.ConnectTimeout}
+	for _, c := range []*Config{want, got} {
+		c.Databases[0] = Database{ConnectTimeout: c.Databases[0].ConnectTimeout, Sets: c.Databases[0].Sets}
+	}
 	if diff := cmp.Diff(want, got, compareOptions, cmp.AllowUnexported(Database{})); diff != "" {
 		t.Errorf("-without +with the lines of defaults:\n%s", diff)
 	}
@@ -82,7 +84,10 @@ func TestExampleShowsEveryKey(t *testing.T) {
 		note(block)
 	}
 	for _, key := range allKeys(reflect.TypeFor[documentKeys](), "") {
-		if !shown[key] {
+		if strings.HasPrefix(key, ofDatabase) {
+			continue // A set there is like any other.
+		}
+		if key = strings.ReplaceAll(key, "[]", ""); !shown[key] {
 			t.Errorf("%s does not show %s", exampleFile, key)
 		}
 	}
@@ -93,20 +98,24 @@ func TestExampleBlocksAreValid(t *testing.T) {
 	t.Parallel()
 	text := readExample(t)
 	blocks := regexp.MustCompile(`(?m)(^#     \S.*\n)+`).FindAllString(text, -1)
-	if len(blocks) != 10 {
-		t.Errorf("%d blocks, want the shortest file, the password file, how long events are kept, three receivers, two hooks, a second set and a third", len(blocks))
+	if len(blocks) != 11 {
+		t.Errorf("%d blocks, want the shortest file, the password file, several databases, how long events are kept, three receivers, two hooks, a second set and a third", len(blocks))
 	}
 	for _, block := range blocks {
 		block = blockLine.ReplaceAllString(block, "$1")
 		switch {
 		case strings.HasPrefix(block, "[[set]]"):
-			if c := mustParse(t, text+block); len(c.Sets) != 2 {
-				t.Errorf("%d sets", len(c.Sets))
+			if c := mustParse(t, text+block); len(c.Databases[0].Sets) != 2 {
+				t.Errorf("%d sets", len(c.Databases[0].Sets))
 			}
 		case strings.HasPrefix(block, "[[notify]]"), strings.HasPrefix(block, "[hooks."):
 			mustParse(t, text+block)
 		case strings.HasPrefix(block, "[database]"):
 			mustParse(t, block)
+		case strings.HasPrefix(block, "[[database]]"):
+			if c := mustParse(t, block+oneSet); len(c.Databases) != 2 || len(c.Databases[0].Sets) != 1 || len(c.Databases[1].Sets) != 1 {
+				t.Errorf("%+v", c)
+			}
 		case strings.HasPrefix(block, "events"):
 			if c := mustParse(t, strings.Replace(text, "\n[history]\n", "\n[history]\n"+block, 1)); c.History.Events.IsZero() {
 				t.Error("events are kept for ever")

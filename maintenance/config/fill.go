@@ -26,7 +26,7 @@ func (r *reader) fill(path string, table map[string]any, into reflect.Value) {
 		return strings.Compare(a, b)
 	})
 	for _, name := range names {
-		field, ok := fieldOf(into, name)
+		field, ok := fieldOf(into, name, table[name])
 		if !ok {
 			r.failKey(join(path, name), "unknown key: "+hint(path, name, into.Type()))
 			return
@@ -55,10 +55,16 @@ func (r *reader) fillField(path string, value any, field reflect.Value) {
 		field.Set(reflect.MakeSlice(field.Type(), len(tables), len(tables)))
 		for i, table := range tables {
 			r.set = setNameOf(table)
+			if path == "database" {
+				r.database = databaseNameOf(table)
+			}
 			r.fill(element(path, i), table, field.Index(i))
 		}
 		if r.err == nil {
 			r.set = ""
+		}
+		if r.err == nil && path == "database" {
+			r.database = ""
 		}
 	default:
 		r.fillLeaf(path, value, field)
@@ -169,13 +175,28 @@ func setNameOf(table map[string]any) string {
 	return parent.String()
 }
 
-func fieldOf(keys reflect.Value, name string) (reflect.Value, bool) {
+// databaseNameOf returns the same of a database.
+func databaseNameOf(table map[string]any) string {
+	name, _ := table["name"].(string)
+	if !databaseName.MatchString(name) {
+		return ""
+	}
+	return name
+}
+
+// fieldOf finds the field of a key. Where there are two, one is for an array of
+// tables and the other for anything else.
+func fieldOf(keys reflect.Value, name string, value any) (field reflect.Value, ok bool) {
+	_, array := tablesOf(value)
 	for i := range keys.NumField() {
-		if keys.Type().Field(i).Tag.Get("toml") == name {
-			return keys.Field(i), true
+		if keys.Type().Field(i).Tag.Get("toml") != name {
+			continue
+		}
+		if !ok || array && keys.Field(i).Kind() == reflect.Slice {
+			field, ok = keys.Field(i), true
 		}
 	}
-	return reflect.Value{}, false
+	return field, ok
 }
 
 func keysOf(keys reflect.Type) []string {
@@ -187,7 +208,7 @@ func keysOf(keys reflect.Type) []string {
 }
 
 // allKeys returns every key below a struct of keys with the path to it, tables
-// included, such as "set.retention.keep".
+// included, such as "set[].retention.keep".
 func allKeys(keys reflect.Type, path string) []string {
 	var all []string
 	for i := range keys.NumField() {
@@ -196,7 +217,7 @@ func allKeys(keys reflect.Type, path string) []string {
 		all = append(all, here)
 		inner := field.Type
 		if inner.Kind() == reflect.Slice {
-			inner = inner.Elem()
+			inner, here = inner.Elem(), here+"[]"
 		}
 		if inner.Kind() == reflect.Struct {
 			all = append(all, allKeys(inner, here)...)
@@ -204,6 +225,9 @@ func allKeys(keys reflect.Type, path string) []string {
 	}
 	return all
 }
+
+// ofDatabase is where the sets of one of several databases are.
+const ofDatabase = "database[].set[]"
 
 // hint says what may have been meant by an unknown key: a key of this table
 // that is nearly the same, a table that does have the key, or any of this one's.
@@ -220,13 +244,19 @@ func hint(path, name string, keys reflect.Type) string {
 		return fmt.Sprintf("did you mean %q?", best)
 	}
 	var tables []string
+	here := indexes.ReplaceAllString(path, "[]")
+	inDatabase := strings.HasPrefix(here, ofDatabase)
 	for _, full := range allKeys(reflect.TypeFor[documentKeys](), "") {
-		if table, ok := strings.CutSuffix(full, "."+plain); ok && table != shownKey(path) {
-			if table == "set" || table == "notify" {
-				table = "[" + table + "]"
-			}
-			tables = append(tables, "["+table+"]")
+		table, ok := strings.CutSuffix(full, "."+plain)
+		// The sets of a database are like all others: only those are meant that are near.
+		if !ok || table == here || inDatabase && strings.HasPrefix(table, "set[]") || !inDatabase && strings.HasPrefix(table, ofDatabase) {
+			continue
 		}
+		header := "[" + strings.ReplaceAll(table, "[]", "") + "]"
+		if strings.HasSuffix(table, "[]") {
+			header = "[" + header + "]"
+		}
+		tables = append(tables, header)
 	}
 	if tables != nil {
 		return "it belongs in " + strings.Join(tables, " or ")

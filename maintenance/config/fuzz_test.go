@@ -24,6 +24,9 @@ func FuzzParse(f *testing.F) {
 	for _, test := range invalid {
 		f.Add(strings.Replace(test.text, "+", "[[set]]\nparent = \"events\"\nkey = \"at\"\n", 1))
 	}
+	for _, test := range fleetErrors {
+		f.Add(shards + test.text)
+	}
 	f.Fuzz(func(t *testing.T, text string) {
 		c, err := Parse("config.toml", []byte(text))
 		if err != nil {
@@ -34,16 +37,23 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		checkAllFound(t, text)
-		if len(c.Sets) == 0 || c.Schedule.Parallel < 1 || c.Schedule.Cron == nil || c.Schedule.Location == nil || c.Database.ConnectTimeout <= 0 {
+		if len(c.Databases) == 0 || c.Schedule.Databases < 1 || c.Schedule.Parallel < 1 || c.Schedule.Cron == nil || c.Schedule.Location == nil {
 			t.Fatalf("%+v", c)
 		}
-		seen := map[partition.Name]bool{}
-		for _, s := range c.Sets {
-			if seen[s.Parent] {
-				t.Fatalf("%s twice", s.Parent)
+		names := map[string]bool{}
+		for _, d := range c.Databases {
+			if names[d.Name] || (d.Name == "") == c.Fleet() || len(d.Sets) == 0 || d.ConnectTimeout <= 0 {
+				t.Fatalf("database %q of %+v", d.Name, c)
 			}
-			seen[s.Parent] = true
-			checkSet(t, s)
+			names[d.Name] = true
+			seen := map[partition.Name]bool{}
+			for _, s := range d.Sets {
+				if seen[s.Parent] {
+					t.Fatalf("%s twice", s.Parent)
+				}
+				seen[s.Parent] = true
+				checkSet(t, s)
+			}
 		}
 	})
 }

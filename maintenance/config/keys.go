@@ -15,7 +15,10 @@ type (
 	interval string
 
 	documentKeys struct {
-		Database databaseKeys `toml:"database"`
+		// There is one table of this name, or an array of them.
+		Database  databaseKeys `toml:"database"`
+		Databases []memberKeys `toml:"database"`
+
 		Schedule scheduleKeys `toml:"schedule"`
 		Log      logKeys      `toml:"log"`
 		Limits   limitKeys    `toml:"limits"`
@@ -25,6 +28,15 @@ type (
 		Hooks    hookKeys     `toml:"hooks"`
 		Monitor  monitorKeys  `toml:"monitor"`
 		Sets     []setKeys    `toml:"set"`
+	}
+
+	memberKeys struct {
+		Name           *string   `toml:"name"`
+		URL            *string   `toml:"url"`
+		PasswordFile   *string   `toml:"password_file"`
+		ConnectTimeout *duration `toml:"connect_timeout"`
+		SharedSets     *bool     `toml:"shared_sets"`
+		Sets           []setKeys `toml:"set"`
 	}
 
 	databaseKeys struct {
@@ -37,6 +49,7 @@ type (
 		Cron        *string   `toml:"cron"`
 		TimeZone    *string   `toml:"time_zone"`
 		RunAtStart  *bool     `toml:"run_at_start"`
+		Databases   *int      `toml:"databases"`
 		Parallel    *int      `toml:"parallel"`
 		StopTimeout *duration `toml:"stop_timeout"`
 	}
@@ -147,6 +160,7 @@ const (
 	defaultCron        = "17 3 * * *"
 	defaultTimeZone    = "UTC"
 	defaultRunAtStart  = true
+	defaultDatabases   = 4
 	defaultParallel    = 2
 	defaultStopTimeout = 30 * time.Second
 

@@ -26,7 +26,7 @@ func TestPasswordFile(t *testing.T) {
 	}
 	// It may be changed while the daemon runs.
 	path := writeFile(t, "before", 0o400)
-	d := mustParse(t, "[database]\npassword_file = \""+path+"\""+oneSet).Database
+	d := mustParse(t, "[database]\npassword_file = \""+path+"\""+oneSet).Databases[0]
 	if err := os.WriteFile(path+"2", []byte("after"), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -17,9 +17,9 @@ import (
 type reader struct {
 	file   string
 	places places
-	// set is the set being read, for errors.
-	set string
-	err error
+	// database and set are those being read, for errors.
+	database, set string
+	err           error
 }
 
 // fail reports what was expected as the value of path.
@@ -49,7 +49,7 @@ func (r *reader) failDefault(path, from, value, want string) {
 
 func (r *reader) report(path string, line int, value, want string) {
 	if r.err == nil {
-		r.err = &Error{File: r.file, Line: line, Key: shownKey(path), Value: value, Want: want, Set: r.set}
+		r.err = &Error{File: r.file, Line: line, Key: shownKey(path), Value: value, Want: want, Database: r.database, Set: r.set}
 	}
 }
 
@@ -65,20 +65,17 @@ func reason(err error, value string) string {
 
 // document makes a configuration of a whole file.
 func (r *reader) document(keys documentKeys) *Config {
-	c := &Config{Path: r.file, Database: r.database(keys.Database), Schedule: r.schedule(keys.Schedule), Log: r.log(keys.Log), Archive: r.archive(keys.Archive), History: r.history(keys.History),
+	one := r.connection("database", keys.Database)
+	c := &Config{Path: r.file, Schedule: r.schedule(keys.Schedule), Log: r.log(keys.Log), Archive: r.archive(keys.Archive), History: r.history(keys.History),
 		Monitor: r.monitor(keys.Monitor)}
 	c.Notify, c.Hooks = r.notifies(keys.Notify), r.hooks(keys.Hooks)
 	limits := r.limits("limits", keys.Limits, defaultLimits)
-	if len(keys.Sets) == 0 {
-		r.report("", 0, "", "no [[set]]: expected at least one, with the keys parent and key")
+	shared := r.sets("set", keys.Sets, c.Schedule, limits)
+	if keys.Databases != nil {
+		c.Databases = r.fleet(keys.Databases, shared, c.Schedule, limits)
+	} else {
+		c.Databases = r.single(one, shared)
 	}
-	for i, set := range keys.Sets {
-		c.Sets = append(c.Sets, r.readSet(element("set", i), set, c.Schedule, limits))
-		if r.err != nil {
-			return nil
-		}
-	}
-	r.apart(c.Sets)
 	return c
 }
 
@@ -87,6 +84,7 @@ func (r *reader) schedule(keys scheduleKeys) Schedule {
 		Location:    r.zone("schedule.time_zone", keys.TimeZone, time.UTC),
 		CronText:    or(keys.Cron, defaultCron),
 		RunAtStart:  or(keys.RunAtStart, defaultRunAtStart),
+		Databases:   r.number("schedule.databases", keys.Databases, defaultDatabases, 1, 1000),
 		Parallel:    r.number("schedule.parallel", keys.Parallel, defaultParallel, 1, 64),
 		StopTimeout: r.duration("schedule.stop_timeout", keys.StopTimeout, defaultStopTimeout, 0, 24*time.Hour),
 	}

@@ -177,7 +177,7 @@ func (r *reader) retention(path string, keys retentionKeys, iv partition.Interva
 		r.fail(path+".max_share", "expected a number above 0 and up to 1")
 	}
 	if keys.Archive != nil {
-		if _, err := partition.ParseArchive(*keys.Archive); err != nil {
+		if _, err := partition.ParseArchive(strings.ReplaceAll(*keys.Archive, databasePlaceholder, "name")); err != nil {
 			r.fail(path+".archive", err.Error())
 		}
 		t.Archive = *keys.Archive
@@ -196,18 +196,18 @@ func (r *reader) retention(path string, keys retentionKeys, iv partition.Interva
 const archiveMeaning = `expected file:///absolute/path or s3://bucket/prefix`
 
 // apart makes sure that no two sets get into each other's way.
-func (r *reader) apart(sets []Set) {
+func (r *reader) apart(sets []placed) {
 	if r.err != nil {
 		return
 	}
 	type table struct{ schema, template string }
 	parents, tables, functions := map[partition.Name]int{}, map[table]int{}, map[partition.Name]int{}
 	other := func(i int) string {
-		at, _ := r.places.find(element("set", i))
+		at, _ := r.places.find(sets[i].path)
 		return fmt.Sprintf("set %q in line %d", sets[i].Parent, at.line)
 	}
 	for i, s := range sets {
-		here := element("set", i)
+		here := s.path
 		r.set = s.Parent.String()
 		if first, taken := parents[s.Parent]; taken {
 			r.fail(here+".parent", "is the parent of "+other(first)+", too: expected one set for a table")

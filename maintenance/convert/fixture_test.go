@@ -61,7 +61,7 @@ func (f *fixture) configure(text string) {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	f.set = c.Sets[0].Set
+	f.set = c.Databases[0].Sets[0].Set
 	f.m = &maintenance.Maintainer{Connect: f.connect, Log: slog.New(slog.NewTextHandler(f.t.Output(), nil))}
 }
 

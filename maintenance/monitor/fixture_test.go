@@ -97,7 +97,7 @@ func (s *site) use(connect func(context.Context) (*pgx.Conn, error)) {
 	for _, set := range s.sets {
 		sets = append(sets, monitor.Set{Set: set, Schedule: schedule(s.t, "17 3 * * *")})
 	}
-	s.mon.Use(monitor.Source{Maintainer: s.m, Sets: sets})
+	s.mon.Use(monitor.Source{Databases: []monitor.Database{{Maintainer: s.m, Sets: sets}}})
 }
 
 func (s *site) listen(l monitor.Listen) {

@@ -2,8 +2,9 @@ package monitor
 
 import (
 	"context"
-	"slices"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 
 	"github.com/partitiond/partitiond/maintenance"
 	"github.com/partitiond/partitiond/maintenance/partition"
@@ -39,8 +40,16 @@ type seen struct {
 	goodAt time.Time
 }
 
-func (s *seen) fresh(now time.Time) bool {
-	return now.Sub(s.at) < max(lookEvery, lookShare*s.took)
+// due tells whether the database is to be looked at anew. What a look at all of
+// them takes together is given. The caller has the lock.
+func (d *database) due(now time.Time, took time.Duration) bool {
+	if d.seen == nil {
+		return true
+	}
+	age := now.Sub(d.seen.at)
+	// What a pass has changed is shown at once, but a pass at each second is no
+	// reason to look each second.
+	return age >= max(lookEvery, lookShare*took) || d.stale && age >= max(time.Second, d.seen.took)
 }
 
 type listed struct {
@@ -49,28 +58,48 @@ type listed struct {
 	err      error
 }
 
-// look returns what the sets look like, as of some seconds ago at most, unless
-// looking takes longer. It is nil if there was no look yet.
-func (m *Monitor) look(ctx context.Context) *seen {
+// look sees to it that what is known of the sets is of some seconds ago at most,
+// unless looking takes longer.
+func (m *Monitor) look(ctx context.Context) {
 	m.mu.Lock()
-	have := m.seen
-	// What a pass has changed is shown at once, but a pass at each second is no
-	// reason to look each second.
-	fresh := have != nil && have.fresh(time.Now()) && (!m.stale || time.Since(have.at) < max(time.Second, have.took))
-	if fresh || m.source.Maintainer == nil || m.ctx.Err() != nil {
+	var took time.Duration
+	for _, d := range m.databases {
+		if d.seen != nil {
+			took += d.seen.took
+		}
+	}
+	now := time.Now()
+	var due []*database
+	for _, d := range m.databases {
+		if d.due(now, took) {
+			due = append(due, d)
+		}
+	}
+	if len(due) == 0 || m.ctx.Err() != nil {
 		m.mu.Unlock()
-		return have
+		return
 	}
 	m.looks.Add(1)
+	slots := m.slots
 	m.mu.Unlock()
-	done := m.flight.DoChan("", func() (any, error) {
-		m.lookNow()
-		return nil, nil
-	})
+	var done []<-chan singleflight.Result
+	for _, d := range due {
+		done = append(done, m.flight.DoChan(d.name, func() (any, error) {
+			select {
+			case slots <- struct{}{}:
+				defer func() { <-slots }()
+				d.lookNow()
+			case <-m.ctx.Done():
+			}
+			return nil, nil
+		}))
+	}
 	finished := make(chan struct{})
 	go func() {
 		defer m.looks.Done()
-		<-done
+		for _, d := range done {
+			<-d
+		}
 		close(finished)
 	}()
 	timer := time.NewTimer(patience)
@@ -80,48 +109,47 @@ func (m *Monitor) look(ctx context.Context) *seen {
 	case <-timer.C:
 	case <-ctx.Done():
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.seen
 }
 
-func (m *Monitor) lookNow() {
+func (d *database) lookNow() {
+	m := d.monitor
 	m.mu.Lock()
-	source, turn := m.source, m.turn
-	m.stale = false
+	source, turn := d.source, d.turn
+	d.stale = false
 	m.mu.Unlock()
 	ctx, cancel := context.WithTimeout(m.ctx, lookTimeout)
 	defer cancel()
 	began := time.Now()
-	statuses, planned, err := look(ctx, source.Maintainer, source.Sets, m.listArchive)
+	statuses, planned, err := look(ctx, source.Maintainer, source.Sets, d.listArchive)
 	now := time.Now()
 	if err != nil && m.ctx.Err() == nil {
-		m.log.Warn("the monitor could not look at the sets", "error", err)
+		source.Maintainer.Log.Warn("the monitor could not look at the sets", "error", err)
 	}
 	next := &seen{at: now, took: now.Sub(began), statuses: statuses, err: err, goodAt: now}
 
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.source.Maintainer != source.Maintainer {
+	if d.source.Maintainer != source.Maintainer {
 		return // The configuration is another by now.
 	}
 	if err != nil {
-		if next.goodAt = (time.Time{}); m.seen != nil {
-			next.statuses, next.goodAt = m.seen.statuses, m.seen.goodAt
+		if next.goodAt = (time.Time{}); d.seen != nil {
+			next.statuses, next.goodAt = d.seen.statuses, d.seen.goodAt
 		}
-	} else if m.turn == turn && turn%2 == 0 {
+	} else if d.turn == turn && turn%2 == 0 {
 		for _, p := range planned {
-			m.compare(p)
+			d.compare(p)
 		}
 	}
-	m.seen = next
+	d.seen = next
 }
 
 // listArchive is [Archives] with a memory.
-func (m *Monitor) listArchive(ctx context.Context, mt *maintenance.Maintainer, set partition.Set) ([]partition.Archived, error) {
+func (d *database) listArchive(ctx context.Context, mt *maintenance.Maintainer, set partition.Set) ([]partition.Archived, error) {
 	name := set.Parent.String()
+	m := d.monitor
 	m.mu.Lock()
-	have, ok := m.archives[name]
+	have, ok := d.archives[name]
 	m.mu.Unlock()
 	if ok && time.Since(have.at) < archiveEvery && (have.err == nil || time.Since(have.at) < lookEvery*6) {
 		return have.archived, have.err
@@ -131,50 +159,6 @@ func (m *Monitor) listArchive(ctx context.Context, mt *maintenance.Maintainer, s
 	archived, err := Archives(ctx, mt, set)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.archives[name] = listed{time.Now(), archived, err}
+	d.archives[name] = listed{time.Now(), archived, err}
 	return archived, err
-}
-
-// view is one consistent picture of everything, for the page and for metrics.
-type view struct {
-	*seen
-	reload   reload
-	running  bool
-	failed   error
-	next     time.Time
-	statuses []Status
-	// attempted and succeeded are by set.
-	attempted, succeeded map[string]time.Time
-}
-
-func (m *Monitor) view(ctx context.Context) view {
-	s := m.look(ctx)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	v := view{seen: s, reload: m.reload, running: m.turn%2 == 1, failed: m.failed,
-		attempted: map[string]time.Time{}, succeeded: map[string]time.Time{}}
-	now := time.Now()
-	for _, set := range m.source.Sets {
-		name := set.Parent.String()
-		if next := set.Schedule.Next(now); v.next.IsZero() || next.Before(v.next) {
-			v.next = next.In(set.Location)
-		}
-		if at, ok := m.attempted[name]; ok {
-			v.attempted[name] = at
-		}
-		if at, ok := m.succeeded[name]; ok {
-			v.succeeded[name] = at
-		}
-	}
-	if s == nil {
-		return v
-	}
-	v.statuses = slices.Clone(s.statuses)
-	for i := range v.statuses {
-		if last, ok := m.last[v.statuses[i].Set]; ok {
-			last.Ended = last.Ended.In(v.statuses[i].Now.Location())
-			v.statuses[i].Last = &last
-		}
-	}
-	return v
 }

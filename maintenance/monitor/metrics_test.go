@@ -273,7 +273,7 @@ func TestWithoutDatabase(t *testing.T) {
 	if res, _ := s.get("/healthz"); res.StatusCode != http.StatusOK {
 		t.Errorf("/healthz: %s", res.Status)
 	}
-	if _, err := monitor.Look(t.Context(), s.m, nil); err == nil || errors.Is(err, context.Canceled) {
+	if _, err := monitor.Look(t.Context(), monitor.Source{Databases: []monitor.Database{{Maintainer: s.m}}}); err == nil || errors.Is(err, context.Canceled) {
 		t.Errorf("Look says %v", err)
 	}
 }

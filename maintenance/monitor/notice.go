@@ -9,17 +9,22 @@ import (
 
 // Notice is one thing that a person should know, and what to do about it.
 type Notice struct {
-	// Set is what it is about, empty for the daemon as a whole.
-	Set  string `json:"set,omitempty"`
-	What string `json:"what"`
+	// Database is what it is called where there are several, and Set what it is about;
+	// both are empty for the daemon as a whole.
+	Database string `json:"database,omitempty"`
+	Set      string `json:"set,omitempty"`
+	What     string `json:"what"`
 	// Do is what helps, empty where the text says it.
 	Do string `json:"do,omitempty"`
 }
 
+// Label names what it is about, for people.
+func (n Notice) Label() string { return maintenance.Label(n.Database, n.Set) }
+
 // Notices puts what is wrong with a set into words, the worst first.
 func (s Status) Notices() []Notice {
 	var out []Notice
-	add := func(what, do string) { out = append(out, Notice{s.Set, what, do}) }
+	add := func(what, do string) { out = append(out, Notice{s.Database, s.Set, what, do}) }
 	if s.Error != "" {
 		add("It could not be looked at: "+s.Error, "See whether the daemon's role may read the catalog and the parent.")
 		return out
@@ -56,15 +61,16 @@ func (s Status) Notices() []Notice {
 // notices says what went wrong in the pass.
 func (l Last) notices() []Notice {
 	var out []Notice
+	add := func(what, do string) { out = append(out, Notice{l.Report.Database, l.Report.Set, what, do}) }
 	at := l.Ended.Format(timeLayout)
 	if l.Report.Status == maintenance.Skipped {
-		out = append(out, Notice{l.Report.Set, "The pass that ended " + at + " left it out: " + l.Report.Error, "See whether partitiond runs twice."})
+		add("The pass that ended "+at+" left it out: "+l.Report.Error, "See whether partitiond runs twice.")
 	} else if l.Report.Error != "" {
-		out = append(out, Notice{l.Report.Set, "The pass that ended " + at + " could not finish it: " + l.Report.Error, "The next pass tries again."})
+		add("The pass that ended "+at+" could not finish it: "+l.Report.Error, "The next pass tries again.")
 	}
 	for _, a := range l.Report.Actions {
 		if a.Failed() {
-			out = append(out, Notice{l.Report.Set, "In the pass that ended " + at + ", " + a.Action + " of " + a.Table + " failed: " + a.Error, "The next pass tries again."})
+			add("In the pass that ended "+at+", "+a.Action+" of "+a.Table+" failed: "+a.Error, "The next pass tries again.")
 		}
 	}
 	return out

@@ -105,37 +105,6 @@ func (m *Monitor) statusJSON(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(append(body, '\n'))
 }
 
-func (v view) looked() time.Time {
-	if v.seen == nil {
-		return time.Time{}
-	}
-	return v.goodAt
-}
-
-// notices puts on top what is wrong with the daemon, and then with its sets.
-func (v view) notices() []Notice {
-	out := []Notice{}
-	switch {
-	case v.seen == nil:
-		out = append(out, Notice{What: "The sets have not been looked at yet.", Do: "Look again in a moment."})
-	case v.err != nil && v.goodAt.IsZero():
-		out = append(out, Notice{What: "The database cannot be looked at: " + v.err.Error(), Do: "See whether PostgreSQL runs and lets the daemon in."})
-	case v.err != nil:
-		out = append(out, Notice{What: "The database cannot be looked at: " + v.err.Error(),
-			Do: "See whether PostgreSQL runs and lets the daemon in. What is below was seen before."})
-	}
-	if !v.reload.ok {
-		out = append(out, Notice{What: "The configuration file is not good; what was read before is in use.", Do: "The log names the line. Mend it and reload."})
-	}
-	if v.failed != nil && (v.seen == nil || v.err == nil) {
-		out = append(out, Notice{What: "The last pass did not happen: " + v.failed.Error(), Do: "The next pass tries again."})
-	}
-	for _, s := range v.statuses {
-		out = append(out, s.Notices()...)
-	}
-	return out
-}
-
 func (m *Monitor) pageData(v view, now time.Time) pageData {
 	d := pageData{Version: m.version, Looked: v.looked(), Now: now, Running: v.running, Next: v.next, Notices: v.notices()}
 	for i, s := range v.statuses {

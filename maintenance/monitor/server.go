@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
@@ -176,7 +177,7 @@ func (m *Monitor) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok\n") })
 	mux.HandleFunc("/readyz", m.ready)
-	metrics := promhttp.HandlerFor(m.metrics.registry, promhttp.HandlerOpts{
+	metrics := promhttp.HandlerFor(prometheus.GathererFunc(m.metrics.gather), promhttp.HandlerOpts{
 		ErrorLog: slog.NewLogLogger(m.log.Handler(), slog.LevelError), MaxRequestsInFlight: 8})
 	mux.HandleFunc("/metrics", func(w http.ResponseWriter, r *http.Request) {
 		m.look(r.Context()) // Collectors are asked side by side, and a look moves a counter.
@@ -198,14 +199,25 @@ func plain(w http.ResponseWriter, code int, text string) {
 // ready tells whether the daemon can do its work. It says no more, for it is told
 // to everybody.
 func (m *Monitor) ready(w http.ResponseWriter, r *http.Request) {
-	s := m.look(r.Context())
-	switch {
-	case s == nil:
+	v := m.view(r.Context())
+	not, why := 0, ""
+	for _, d := range v.databases {
+		switch {
+		case d.seen == nil:
+			not, why = not+1, "the sets have not been looked at yet"
+		case d.err != nil:
+			not, why = not+1, "the database cannot be looked at"
+		}
+	}
+	switch all := len(v.databases); {
+	case all == 0:
 		plain(w, http.StatusServiceUnavailable, "not ready: the sets have not been looked at yet\n")
-	case s.err != nil:
-		plain(w, http.StatusServiceUnavailable, "not ready: the database cannot be looked at\n")
-	default:
+	case not == 0:
 		plain(w, http.StatusOK, "ready\n")
+	case v.databases[0].name == "":
+		plain(w, http.StatusServiceUnavailable, "not ready: "+why+"\n")
+	default:
+		plain(w, http.StatusServiceUnavailable, fmt.Sprintf("not ready: %d of %d databases cannot be looked at\n", not, all))
 	}
 }
 

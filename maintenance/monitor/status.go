@@ -3,6 +3,7 @@ package monitor
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/robfig/cron/v3"
@@ -110,10 +111,23 @@ func Archives(ctx context.Context, m *maintenance.Maintainer, set partition.Set)
 type lister func(ctx context.Context, m *maintenance.Maintainer, set partition.Set) ([]partition.Archived, error)
 
 // Look sees what there is of the sets and what a pass would do. It changes nothing.
-// What befalls a single set is in its status.
-func Look(ctx context.Context, m *maintenance.Maintainer, sets []Set) ([]Status, error) {
-	statuses, _, err := look(ctx, m, sets, Archives)
-	return statuses, err
+// What befalls a single set, or its database, is in its status. There is an error
+// only if no database could be looked at.
+func Look(ctx context.Context, source Source) ([]Status, error) {
+	fleet := source.fleet()
+	seen, errs := make([][]Status, len(fleet.Members)), make([]error, len(fleet.Members))
+	fleet.Each(func(i int, m maintenance.Member) {
+		sets := source.Databases[i].Sets
+		if seen[i], _, errs[i] = look(ctx, m.Maintainer, sets, Archives); errs[i] == nil {
+			return
+		}
+		for _, s := range sets {
+			p := maintenance.Planned{Database: m.Database, Set: s.Set, Err: errs[i]}
+			p.Snapshot.Server.Now = time.Now() // There is no other clock.
+			seen[i] = append(seen[i], describe(p, s.Schedule, nil, nil))
+		}
+	})
+	return slices.Concat(seen...), fleet.Failure(errs)
 }
 
 func look(ctx context.Context, m *maintenance.Maintainer, sets []Set, archives lister) ([]Status, []maintenance.Planned, error) {

@@ -60,7 +60,7 @@ func environment(e Event) []string {
 	env := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"}
 	for _, v := range []struct{ name, value string }{
 		{"EVENT", string(e.Event)}, {"TIME", e.Time.Format(time.RFC3339)}, {"HOST", e.Host}, {"TEXT", clip(e.Text, maxText)},
-		{"SET", e.Set}, {"STATUS", string(e.Status)}, {"ACTION", e.Action}, {"TABLE", e.Table},
+		{"DATABASE", e.Database}, {"SET", e.Set}, {"STATUS", string(e.Status)}, {"ACTION", e.Action}, {"TABLE", e.Table},
 	} {
 		// The system takes no NUL here.
 		env = append(env, "PARTITIOND_"+v.name+"="+strings.ReplaceAll(v.value, "\x00", ""))

@@ -53,6 +53,7 @@ func TestCommandGetsTheEvent(t *testing.T) {
 	}
 	want := `LANG=C.UTF-8
 PARTITIOND_ACTION=drop
+PARTITIOND_DATABASE=
 PARTITIOND_EVENT=removal
 PARTITIOND_HOST=db1
 PARTITIOND_SET=public.events
@@ -175,7 +176,7 @@ func TestCommandVeto(t *testing.T) {
 		n := newNotifier(t, &logged{})
 		n.Configure(Options{Log: (&logged{}).logger(), BeforeRemoval: []Receiver{{Name: "the hook", Command: script(text)}}, AskTimeout: timeout})
 		got := ""
-		if err := n.Removing(t.Context(), events, drop); err != nil {
+		if err := n.Watch("").Removing(t.Context(), events, drop); err != nil {
 			got = err.Error()
 		}
 		if got != want {

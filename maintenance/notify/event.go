@@ -38,6 +38,8 @@ type Event struct {
 	Host string `json:"host"`
 	// Text says it all in words, in several lines where there is more to say.
 	Text string `json:"text"`
+	// Database is what it is called where there are several.
+	Database string `json:"database,omitempty"`
 	// Set is the set's parent; a failure without one is that of a whole pass.
 	Set string `json:"set,omitempty"`
 	// Status is that of the set, or of the pass.
@@ -84,7 +86,7 @@ func describe(r maintenance.SetReport) string {
 	if more := len(why) - maxLines; more > 0 {
 		why = append(why[:maxLines], fmt.Sprintf("and %d more", more))
 	}
-	text := fmt.Sprintf("%s: %s", r.Set, r.Status)
+	text := fmt.Sprintf("%s: %s", r.Label(), r.Status)
 	for _, line := range why {
 		text += "\n- " + oneLine(line, maxText/maxLines)
 	}

@@ -116,13 +116,13 @@ var (
 )
 
 func setEnded(n *Notifier, set string, status maintenance.Status) {
-	n.SetEnded(maintenance.Planned{}, maintenance.SetReport{Set: set, Status: status})
+	n.Watch("").SetEnded(maintenance.Planned{}, maintenance.SetReport{Set: set, Status: status})
 }
 
 func (in *inbox) ask(ctx context.Context, timeout time.Duration) error {
 	n := New(Options{Log: slog.New(slog.DiscardHandler), BeforeRemoval: []Receiver{in.receiver("the hook")}, AskTimeout: timeout})
 	defer n.Close(0)
-	return n.Removing(ctx, events, drop)
+	return n.Watch("").Removing(ctx, events, drop)
 }
 
 var errConnect = errors.Join(maintenance.ErrConnect, errors.New("connection refused"))

@@ -2,16 +2,12 @@ package notify
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/partitiond/partitiond/maintenance"
-	"github.com/partitiond/partitiond/maintenance/partition"
 )
 
 // Options say who is told what, and who is asked.
@@ -28,9 +24,10 @@ type Options struct {
 	Patience time.Duration
 }
 
-// Notifier is a [maintenance.Watcher] that tells subscribers and asks hooks. What
-// is wrong is kept in memory, so that a failure is told once and not after each
-// pass; a new Notifier knows nothing of the failures of others.
+// Notifier tells subscribers what passes do, and asks hooks. [Notifier.Watch] has
+// it told of passes itself. What is wrong is kept in memory, so that a failure is
+// told once and not after each pass; a new Notifier knows nothing of the failures
+// of others.
 type Notifier struct {
 	host string
 	now  func() time.Time
@@ -44,9 +41,13 @@ type Notifier struct {
 	mu       sync.Mutex
 	options  Options
 	queues   []*queue
-	troubles map[string]*trouble
+	troubles map[subject]*trouble
 	closed   bool
 }
+
+// subject is what something may be wrong with: a set, or with no set's name passes
+// over the database as such. The database is empty where there is but one.
+type subject struct{ database, set string }
 
 // trouble is what is wrong with a set, or with passes as such.
 type trouble struct {
@@ -55,16 +56,13 @@ type trouble struct {
 	told map[string]time.Time
 }
 
-// everyPass is the key of the trouble that is of no single set.
-const everyPass = ""
-
 // New returns a Notifier. [Notifier.Close] ends it.
 func New(o Options) *Notifier {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown host"
 	}
-	n := &Notifier{host: host, now: time.Now, firstWait: time.Second, troubles: map[string]*trouble{}}
+	n := &Notifier{host: host, now: time.Now, firstWait: time.Second, troubles: map[subject]*trouble{}}
 	n.ctx, n.abandon = context.WithCancel(context.Background())
 	n.Configure(o)
 	return n
@@ -124,18 +122,16 @@ func (n *Notifier) tell(e Event) {
 	}
 }
 
-// event returns an event of now.
-func (n *Notifier) event(kind Kind) Event { return Event{Event: kind, Time: n.now(), Host: n.host} }
-
 // bad tells a failure to those who do not know of it, or have not heard of it for
 // long. It is told to nobody before patience has passed.
-func (n *Notifier) bad(key string, e Event, patience time.Duration) {
+func (n *Notifier) bad(e Event, patience time.Duration) {
+	of := subject{e.Database, e.Set}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	t := n.troubles[key]
+	t := n.troubles[of]
 	if t == nil {
 		t = &trouble{since: e.Time, told: map[string]time.Time{}}
-		n.troubles[key] = t
+		n.troubles[of] = t
 	}
 	e.Since = t.since
 	if e.Time.Sub(t.since) < patience {
@@ -159,99 +155,19 @@ func (n *Notifier) bad(key string, e Event, patience time.Duration) {
 }
 
 // good tells a recovery to those who were told of the failure.
-func (n *Notifier) good(key string, e Event) {
+func (n *Notifier) good(e Event) {
+	of := subject{e.Database, e.Set}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	t := n.troubles[key]
+	t := n.troubles[of]
 	if t == nil {
 		return
 	}
-	delete(n.troubles, key)
+	delete(n.troubles, of)
 	e.Since = t.since
 	for _, q := range n.queues {
 		if _, told := t.told[q.Name]; told && slices.Contains(q.Events, Recovery) {
 			q.offer(e)
 		}
 	}
-}
-
-// PassBegan implements [maintenance.Watcher].
-func (n *Notifier) PassBegan([]maintenance.Planned) {}
-
-// Removing implements [maintenance.Watcher]: it asks the hooks.
-func (n *Notifier) Removing(ctx context.Context, set partition.Set, a partition.Action) error {
-	n.mu.Lock()
-	hooks, timeout := n.options.BeforeRemoval, n.options.AskTimeout
-	n.mu.Unlock()
-	if len(hooks) == 0 {
-		return nil
-	}
-	e := n.event(BeforeRemoval)
-	e.Set, e.Action, e.Table, e.Reason = set.Parent.String(), a.Verb(), a.Table.String(), a.Reason
-	e.Text = fmt.Sprintf("about to %s %s: %s", e.Action, e.Table, e.Reason)
-	bounded, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	for _, h := range hooks {
-		err := h.deliver(bounded, e)
-		if errors.Is(err, context.DeadlineExceeded) {
-			return fmt.Errorf("%s: no answer within %s", h.Name, timeout)
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", h.Name, err)
-		}
-	}
-	return nil
-}
-
-// Acted implements [maintenance.Watcher].
-func (n *Notifier) Acted(set partition.Set, a partition.Action, r maintenance.ActionReport) {
-	if !a.Destructive() || r.Error != "" {
-		return
-	}
-	e := n.event(Removal)
-	e.Set, e.Action, e.Table, e.Reason, e.Result = set.Parent.String(), r.Action, r.Table, r.Reason, &r
-	e.Text = describeRemoval(r)
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.tell(e)
-}
-
-// SetEnded implements [maintenance.Watcher].
-func (n *Notifier) SetEnded(_ maintenance.Planned, r maintenance.SetReport) {
-	e := n.event(Failure)
-	e.Set, e.Status, e.Report = r.Set, r.Status, &r
-	switch r.Status {
-	case maintenance.Failed, maintenance.Partly:
-		e.Text = describe(r)
-		n.bad(r.Set, e, 0)
-	case maintenance.Done, maintenance.Idle:
-		e.Event, e.Text = Recovery, fmt.Sprintf("%s: well again: %s", r.Set, r.Status)
-		n.good(r.Set, e)
-	}
-	// Nothing is known of the others: they were stopped or skipped.
-}
-
-// PassEnded implements [maintenance.Watcher].
-func (n *Notifier) PassEnded(r maintenance.Report, err error) {
-	if errors.Is(err, context.Canceled) {
-		return // Somebody has stopped it.
-	}
-	e := n.event(Failure)
-	if err != nil {
-		patience := time.Duration(0)
-		if errors.Is(err, maintenance.ErrConnect) {
-			n.mu.Lock()
-			patience = n.options.Patience
-			n.mu.Unlock()
-		}
-		e.Status, e.Text = maintenance.Failed, "no pass could be made: "+oneLine(err.Error(), maxText)
-		n.bad(everyPass, e, patience)
-		return
-	}
-	e.Event, e.Text = Recovery, "passes can be made again"
-	n.good(everyPass, e)
-	e.Event, e.Status, e.Text, e.Pass = Pass, r.Status(), describePass(r), &r
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.tell(e)
 }

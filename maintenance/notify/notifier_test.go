@@ -97,12 +97,12 @@ func TestEachGetsItsEvents(t *testing.T) {
 	}
 	n := newNotifier(t, &logged{}, all...)
 	setEnded(n, "a", maintenance.Failed)
-	n.Acted(events, drop, maintenance.ActionReport{Action: "drop", Table: "public.events_2019_01", Reason: "it is old", Rows: 7, Archive: "file:///a"})
-	n.Acted(events, drop, maintenance.ActionReport{Action: "drop", Table: "public.events_2019_02", Error: "vetoed"})
-	n.Acted(events, partition.Action{Kind: partition.Create}, maintenance.ActionReport{Action: "create"})
-	n.PassEnded(maintenance.Report{Sets: []maintenance.SetReport{{Set: "a", Status: maintenance.Failed}}}, nil)
+	n.Watch("").Acted(events, drop, maintenance.ActionReport{Action: "drop", Table: "public.events_2019_01", Reason: "it is old", Rows: 7, Archive: "file:///a"})
+	n.Watch("").Acted(events, drop, maintenance.ActionReport{Action: "drop", Table: "public.events_2019_02", Error: "vetoed"})
+	n.Watch("").Acted(events, partition.Action{Kind: partition.Create}, maintenance.ActionReport{Action: "create"})
+	n.Watch("").PassEnded(maintenance.Report{Sets: []maintenance.SetReport{{Set: "a", Status: maintenance.Failed}}}, nil)
 	setEnded(n, "a", maintenance.Done)
-	n.PassEnded(maintenance.Report{Sets: []maintenance.SetReport{{Set: "a", Status: maintenance.Done}}}, nil)
+	n.Watch("").PassEnded(maintenance.Report{Sets: []maintenance.SetReport{{Set: "a", Status: maintenance.Done}}}, nil)
 	n.Close(ages)
 	for kind, want := range want {
 		if diff := cmp.Diff(want, in[kind].told()); diff != "" {
@@ -127,7 +127,7 @@ func TestPatienceWithTheServer(t *testing.T) {
 	n := newNotifier(t, log)
 	n.Configure(Options{Log: log.logger(), Patience: time.Minute, Subscribers: []Subscriber{in.subscriber("ops", Failure, Recovery, Pass)}})
 	later := clocked(n)
-	ended := func(err error) { n.PassEnded(maintenance.Report{}, err) }
+	ended := func(err error) { n.Watch("").PassEnded(maintenance.Report{}, err) }
 	ended(fmt.Errorf("observe: %w", context.Canceled)) // Somebody has stopped it.
 	ended(errConnect)
 	later(30 * time.Second)
@@ -216,7 +216,7 @@ func TestNobodyWaitsForTheSilent(t *testing.T) {
 	log := &logged{}
 	n := newNotifier(t, log, silent.subscriber("silent", Removal), good.subscriber("good", Failure))
 	act := func() {
-		n.Acted(events, drop, maintenance.ActionReport{Action: "drop", Table: "public.events_2019_01"})
+		n.Watch("").Acted(events, drop, maintenance.ActionReport{Action: "drop", Table: "public.events_2019_01"})
 	}
 	act()
 	<-arrived
@@ -265,7 +265,7 @@ func TestAllHooksAreAsked(t *testing.T) {
 		}
 		n := New(o)
 		got := ""
-		if err := n.Removing(t.Context(), events, drop); err != nil {
+		if err := n.Watch("").Removing(t.Context(), events, drop); err != nil {
 			got = err.Error()
 		}
 		n.Close(0)
@@ -297,7 +297,41 @@ func TestURLIsReadEachTime(t *testing.T) {
 	hook := Receiver{Name: "the hook", URL: func() (string, error) { return "", errors.New("the file is away") }}
 	m := New(Options{Log: (&logged{}).logger(), BeforeRemoval: []Receiver{hook}, AskTimeout: ages})
 	defer m.Close(0)
-	if err := m.Removing(t.Context(), events, drop); err == nil || err.Error() != "the hook: the file is away" {
+	if err := m.Watch("").Removing(t.Context(), events, drop); err == nil || err.Error() != "the hook: the file is away" {
 		t.Error(err)
+	}
+}
+
+// What is told of several databases is told apart, and says of which it is.
+func TestSeveralDatabases(t *testing.T) {
+	t.Parallel()
+	in := newInbox(t, nil)
+	n := newNotifier(t, &logged{}, in.subscriber("ops", Failure, Recovery, Removal, Pass))
+	a, b := n.Watch("shard_01"), n.Watch("shard_02")
+	bad := maintenance.SetReport{Set: "public.events", Status: maintenance.Failed, Error: "no"}
+	for _, w := range []maintenance.Watcher{a, b, a} {
+		r := bad
+		r.Database = w.(watcher).database
+		w.SetEnded(maintenance.Planned{}, r)
+	}
+	a.PassEnded(maintenance.Report{}, errConnect)
+	b.PassEnded(maintenance.Report{Sets: []maintenance.SetReport{{Database: "shard_02", Set: "public.events", Status: maintenance.Failed}}}, nil)
+	b.Acted(events, drop, maintenance.ActionReport{Action: "drop", Table: "public.events_2019_01", Reason: "it is old"})
+	b.SetEnded(maintenance.Planned{}, maintenance.SetReport{Database: "shard_02", Set: "public.events", Status: maintenance.Done})
+	n.Close(ages)
+	var got []string
+	for _, e := range in.events {
+		got = append(got, fmt.Sprintf("%s of %s: %s", e.Event, e.Database, oneLine(e.Text, 90)))
+	}
+	want := []string{
+		"failure of shard_01: shard_01 public.events: failed - no",
+		"failure of shard_02: shard_02 public.events: failed - no",
+		"failure of shard_01: shard_01: no pass could be made: could not connect to PostgreSQL connection refused",
+		"pass of shard_02: shard_02: pass: failed - public.events: failed",
+		"removal of shard_02: shard_02: drop public.events_2019_01: it is old",
+		"recovery of shard_02: shard_02 public.events: well again: done",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }

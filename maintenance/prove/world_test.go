@@ -69,7 +69,7 @@ func maintainer(text, url string, log *slog.Logger) (*maintenance.Maintainer, pa
 		Archiving: maintenance.Archiving{Format: archive.Format(c.Archive.Format), PartBytes: c.Archive.PartBytes},
 		History:   maintenance.History{Passes: c.History.Passes, Events: c.History.Events},
 	}
-	return m, c.Sets[0].Set, nil
+	return m, c.Databases[0].Sets[0].Set, nil
 }
 
 func (w *world) exec(conn *pgx.Conn, sql string, args ...any) {

@@ -3,20 +3,18 @@
 package systemd
 
 import (
-	"context"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
-
-	"github.com/partitiond/partitiond/maintenance"
-	"github.com/partitiond/partitiond/maintenance/partition"
 )
 
-// Unit is the unit that the program runs in. It is a [maintenance.Watcher], so
-// that its status says what passes do; what they tell is kept until the program's
-// main loop asks for it, and no pass waits for systemd.
+// Unit is the unit that the program runs in. Its status says what passes do that
+// [Unit.Watch] watches; what they tell is kept until the program's main loop asks
+// for it, and no pass waits for systemd.
 type Unit struct {
 	log     *slog.Logger
 	failed  sync.Once
@@ -29,7 +27,7 @@ type Unit struct {
 // NewUnit returns the unit that NOTIFY_SOCKET names. The status shows times in
 // the location.
 func NewUnit(log *slog.Logger, loc *time.Location) *Unit {
-	return &Unit{log: log, changed: make(chan struct{}, 1), state: state{location: loc, doing: map[string]string{}}}
+	return &Unit{log: log, changed: make(chan struct{}, 1), state: state{location: loc, databases: map[string]*database{}}}
 }
 
 // Ready tells that the program has started, or has read its configuration again.
@@ -40,6 +38,14 @@ func (u *Unit) Ready(next time.Time, note string) {
 	u.state.next, u.state.location, u.state.note = next, next.Location(), note
 	u.mu.Unlock()
 	u.send(daemon.SdNotifyReady + "\n" + u.status())
+}
+
+// Keep forgets the databases that have none of the names. Passes that still run
+// there are no longer told of.
+func (u *Unit) Keep(names []string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	maps.DeleteFunc(u.state.databases, func(name string, _ *database) bool { return !slices.Contains(names, name) })
 }
 
 // Reloading tells that the configuration is being read; [Unit.Ready] has to follow.
@@ -144,36 +150,4 @@ func (u *Unit) change(f func(s *state)) {
 	case u.changed <- struct{}{}:
 	default:
 	}
-}
-
-// PassBegan implements [maintenance.Watcher].
-func (u *Unit) PassBegan(planned []maintenance.Planned) {
-	u.change(func(s *state) { s.began, s.sets, s.done = time.Now(), len(planned), 0 })
-}
-
-// Removing implements [maintenance.Watcher]; it never vetoes.
-func (u *Unit) Removing(_ context.Context, set partition.Set, a partition.Action) error {
-	u.change(func(s *state) { s.doing[set.Parent.String()] = inProgress[a.Then] + " " + a.Table.String() })
-	return nil
-}
-
-// Acted implements [maintenance.Watcher].
-func (u *Unit) Acted(set partition.Set, _ partition.Action, _ maintenance.ActionReport) {
-	u.change(func(s *state) { delete(s.doing, set.Parent.String()) })
-}
-
-// SetEnded implements [maintenance.Watcher].
-func (u *Unit) SetEnded(p maintenance.Planned, _ maintenance.SetReport) {
-	u.change(func(s *state) {
-		delete(s.doing, p.Set.Parent.String())
-		s.done++
-	})
-}
-
-// PassEnded implements [maintenance.Watcher].
-func (u *Unit) PassEnded(r maintenance.Report, err error) {
-	u.change(func(s *state) {
-		s.began = time.Time{}
-		s.last, s.lastBegan = outcome(r, err), r.Began
-	})
 }

@@ -73,12 +73,13 @@ func TestWatchdog(t *testing.T) {
 func TestFollow(t *testing.T) {
 	m := systemdtest.Listen(t)
 	u := newUnit()
+	w := u.Watch("")
 	end := u.Follow()
-	u.PassBegan(make([]maintenance.Planned, 2))
+	w.PassBegan(make([]maintenance.Planned, 2))
 	if got := m.Next(); !strings.HasPrefix(got, "STATUS=pass over 2 sets since ") {
 		t.Errorf("got %q", got)
 	}
-	u.PassEnded(maintenance.Report{Began: time.Date(2026, 12, 1, 2, 0, 0, 0, time.UTC)}, nil)
+	w.PassEnded(maintenance.Report{Began: time.Date(2026, 12, 1, 2, 0, 0, 0, time.UTC)}, nil)
 	end()
 	want := "STATUS=no pass runs; last pass 2026-12-01 02:00 UTC: nothing to do"
 	if got := m.Next(); got != want {
@@ -108,6 +109,7 @@ func TestNobodyListens(t *testing.T) {
 func TestStatus(t *testing.T) {
 	t.Parallel()
 	u := newUnit()
+	w := u.Watch("")
 	u.state.next = time.Date(2026, 12, 2, 3, 0, 0, 0, time.UTC)
 	began := time.Date(2026, 12, 1, 3, 0, 1, 0, time.UTC)
 	set := func(name string) partition.Set {
@@ -117,7 +119,7 @@ func TestStatus(t *testing.T) {
 		return partition.Action{Kind: partition.Retire, Then: then, Table: partition.Name{Schema: "public", Local: table}}
 	}
 	remove := func(s string, then partition.Then, table string) {
-		if err := u.Removing(t.Context(), set(s), retire(then, table)); err != nil {
+		if err := w.Removing(t.Context(), set(s), retire(then, table)); err != nil {
 			t.Error(err)
 		}
 	}
@@ -132,18 +134,18 @@ func TestStatus(t *testing.T) {
 			t.Errorf("got  %s\nwant STATUS=%s", got, want)
 		}
 	}
-	u.PassBegan(make([]maintenance.Planned, 3))
-	u.state.began = began
+	w.PassBegan(make([]maintenance.Planned, 3))
+	u.state.databases[""].began = began
 	expect("pass over 3 sets since 03:00:01")
 	remove("x", partition.Archive, "x_2025_10")
 	expect("pass over 3 sets since 03:00:01; archiving public.x_2025_10")
 	remove("y", partition.Drop, "y_2025_10")
 	expect("pass over 3 sets since 03:00:01; archiving public.x_2025_10; dropping public.y_2025_10")
-	u.Acted(set("x"), partition.Action{}, maintenance.ActionReport{})
+	w.Acted(set("x"), partition.Action{}, maintenance.ActionReport{})
 	expect("pass over 3 sets since 03:00:01; dropping public.y_2025_10")
-	u.SetEnded(maintenance.Planned{Set: set("y")}, maintenance.SetReport{})
+	w.SetEnded(maintenance.Planned{Set: set("y")}, maintenance.SetReport{})
 	expect("pass over 3 sets since 03:00:01, 1 done")
-	u.PassEnded(maintenance.Report{Began: began, Sets: []maintenance.SetReport{
+	w.PassEnded(maintenance.Report{Began: began, Sets: []maintenance.SetReport{
 		{Set: "public.x", Status: maintenance.Partly, Problems: make([]maintenance.ProblemReport, 2)},
 		{Set: "public.y", Status: maintenance.Done},
 		{Set: "public.z", Status: maintenance.Partly, Problems: make([]maintenance.ProblemReport, 1), Actions: []maintenance.ActionReport{
@@ -153,12 +155,46 @@ func TestStatus(t *testing.T) {
 	}}, nil)
 	expect("waiting; next pass 2026-12-02 03:00 UTC; last pass 2026-12-01 03:00 UTC: partly " +
 		"(public.x: 2 problems, public.z: 2 actions failed and 1 problem, public.a: failed, 1 more)")
-	u.PassEnded(maintenance.Report{Began: began}, errors.Join(maintenance.ErrConnect, errors.New("password authentication failed")))
+	w.PassEnded(maintenance.Report{Began: began}, errors.Join(maintenance.ErrConnect, errors.New("password authentication failed")))
 	expect("waiting; next pass 2026-12-02 03:00 UTC; last pass 2026-12-01 03:00 UTC: could not connect to PostgreSQL")
-	u.PassEnded(maintenance.Report{Began: began, Sets: []maintenance.SetReport{{Status: maintenance.Done}}}, nil)
-	u.PassBegan(make([]maintenance.Planned, 1))
-	u.state.began = began
+	w.PassEnded(maintenance.Report{Began: began, Sets: []maintenance.SetReport{{Status: maintenance.Done}}}, nil)
+	w.PassBegan(make([]maintenance.Planned, 1))
+	u.state.databases[""].began = began
 	expect("pass over 1 set since 03:00:01; last pass 2026-12-01 03:00 UTC: done")
+}
+
+// TestStatusOfSeveral sums up the passes over several databases.
+func TestStatusOfSeveral(t *testing.T) {
+	t.Parallel()
+	u := newUnit()
+	began := time.Date(2026, 1, 5, 3, 0, 1, 0, time.UTC)
+	a, b, c := u.Watch("shard_01"), u.Watch("shard_02"), u.Watch("shard_03")
+	expect := func(want string) {
+		t.Helper()
+		if got := u.status(); got != "STATUS="+want {
+			t.Errorf("got  %s\nwant STATUS=%s", got, want)
+		}
+	}
+	a.PassBegan(make([]maintenance.Planned, 2))
+	u.state.databases["shard_01"].began = began
+	expect("pass over 2 sets of shard_01 since 03:00:01")
+	b.PassBegan(make([]maintenance.Planned, 3))
+	set := partition.Set{Parent: partition.Name{Schema: "public", Local: "x"}}
+	if err := b.Removing(t.Context(), set, partition.Action{Then: partition.Archive, Table: partition.Name{Schema: "public", Local: "x_2025_10"}}); err != nil {
+		t.Error(err)
+	}
+	a.SetEnded(maintenance.Planned{Set: set}, maintenance.SetReport{})
+	expect("pass over 5 sets of 2 databases since 03:00:01, 1 done; archiving shard_02 public.x_2025_10")
+	a.PassEnded(maintenance.Report{Began: began, Sets: []maintenance.SetReport{{Database: "shard_01", Set: "public.x", Status: maintenance.Done}}}, nil)
+	b.PassEnded(maintenance.Report{Began: began.Add(time.Minute), Sets: []maintenance.SetReport{{Database: "shard_02", Set: "public.x", Status: maintenance.Failed}}}, nil)
+	c.PassEnded(maintenance.Report{Began: began}, maintenance.ErrConnect)
+	expect("no pass runs; last pass 2026-01-05 03:01 UTC: partly (shard_02 public.x: failed, shard_03: could not connect to PostgreSQL)")
+	u.Keep([]string{"shard_01", "shard_03"})
+	b.PassEnded(maintenance.Report{Began: began.Add(time.Hour)}, nil) // It is of the past.
+	expect("no pass runs; last pass 2026-01-05 03:00 UTC: partly (shard_03: could not connect to PostgreSQL)")
+	if u.Watch("shard_01") != a {
+		t.Error("what is known of a database is not kept")
+	}
 }
 
 // The longest status stays one that systemctl can show.
@@ -169,7 +205,7 @@ func TestStatusIsBounded(t *testing.T) {
 		r.Sets = append(r.Sets, maintenance.SetReport{Set: "public.events", Status: maintenance.Failed})
 	}
 	want := "failed (public.events: failed, public.events: failed, public.events: failed, 997 more)"
-	if diff := cmp.Diff(want, outcome(r, nil)); diff != "" {
+	if diff := cmp.Diff(want, outcome(r.Status(), faults(r))); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
