@@ -33,8 +33,8 @@ type Job struct {
 
 // Scheduler runs passes by the clock, for jobs that may be replaced while it runs.
 // Those over one database run one at a time; those over different databases wait
-// for each other only where too many would run at once. Its methods are for one
-// goroutine.
+// for each other only where too many would run at once. Its methods but Start
+// are for one goroutine.
 type Scheduler struct {
 	log  *slog.Logger
 	stop chan struct{}

@@ -39,6 +39,8 @@ func (o *options) runDaemon(ctx context.Context) error {
 	defer signal.Stop(reload)
 
 	scheduler := maintenance.NewScheduler(log)
+	listeners := o.newListeners(ctx, scheduler)
+	listeners.follow(t)
 	scheduler.Set(o.jobs(t), c.Schedule.Databases)
 	log.Info("started", append([]any{"version", version(), "config", o.config}, append(t.logged(), "next", scheduler.Next())...)...)
 	next := func() time.Time { return scheduler.Next().In(c.Schedule.Location) }
@@ -58,7 +60,7 @@ func (o *options) runDaemon(ctx context.Context) error {
 			unit.Show(next())
 		case <-reload:
 			unit.Reloading()
-			fresh, err := o.reload(ctx, scheduler, unit, notifier, mon)
+			fresh, err := o.reload(ctx, scheduler, unit, notifier, listeners, mon)
 			if err != nil {
 				unit.Ready(next(), "the file is not good, the old configuration stays")
 				mon.ReloadFailed()
@@ -85,7 +87,7 @@ func (o *options) runDaemon(ctx context.Context) error {
 
 // reload reads the file and gives the scheduler what it says. Logging goes on
 // as it was when the daemon started, but for its level and format.
-func (o *options) reload(ctx context.Context, scheduler *maintenance.Scheduler, unit *systemd.Unit, notifier *notify.Notifier, mon *monitor.Monitor) (*targets, error) {
+func (o *options) reload(ctx context.Context, scheduler *maintenance.Scheduler, unit *systemd.Unit, notifier *notify.Notifier, listeners *listeners, mon *monitor.Monitor) (*targets, error) {
 	t, err := o.ready(newConsole(o.stderr))
 	if err != nil {
 		return nil, err
@@ -99,6 +101,7 @@ func (o *options) reload(ctx context.Context, scheduler *maintenance.Scheduler, 
 	}
 	notifier.Configure(told)
 	t.tell(unit, notifier)
+	listeners.follow(t)
 	scheduler.Set(o.jobs(t), t.config.Schedule.Databases)
 	return t, nil
 }

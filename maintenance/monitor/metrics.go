@@ -39,7 +39,7 @@ var (
 	descObserved   = desc("set_observed", "Whether the set could be looked at.", "database", "set")
 	descHealthy    = desc("set_healthy", "Whether partitiond check would find nothing.", "database", "set")
 	descRunway     = desc("set_runway_seconds", "How long there is a partition for every row from now on.", "database", "set")
-	descParentRows = desc("set_parent_rows", "Rows that sit in the parent itself.", "database", "set")
+	descParentRows = desc("set_parent_rows", "Rows that sit in the parent itself, or in its default partition.", "database", "set")
 	descPartitions = desc("set_partitions", "Partitions of the set.", "database", "set")
 	descRows       = desc("set_rows", "Rows of the set, by the planner's estimates.", "database", "set")
 	descBytes      = desc("set_bytes", "What the set's partitions take on disk with their indexes.", "database", "set")

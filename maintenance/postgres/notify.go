@@ -1,8 +1,11 @@
 package postgres
 
 import (
+	"context"
 	"fmt"
 	"strings"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/partitiond/partitiond/maintenance/partition"
 	"github.com/partitiond/partitiond/sql"
@@ -90,4 +93,14 @@ func (o *observation) classifyNotify(routing *partition.Routing, set int) {
 			routing.Function = f.notify
 		}
 	}
+}
+
+// Listen makes a session hear what the triggers of default partitions tell. Whether
+// the other end is still there the server's settings for dead peers tell it; ours
+// are the operating system's.
+func Listen(ctx context.Context, conn *pgx.Conn) error {
+	if _, err := conn.Exec(ctx, "LISTEN "+NotifyChannel+"; "+noticeDeath(false)); err != nil {
+		return fmt.Errorf("listen for rows in default partitions: %w", err)
+	}
+	return nil
 }
