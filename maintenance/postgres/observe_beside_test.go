@@ -49,7 +49,7 @@ func TestObserveBeside(t *testing.T) {
 	beside, second := countedConn(t, o.URL)
 	want := o.observe(sets...)
 	second.count()
-	second.before = map[int]func(){1: func() { o.exec("ALTER TABLE p0_master ADD COLUMN late int; DROP FUNCTION IF EXISTS none") }}
+	second.before = map[int]func(){1: func() { o.exec("ALTER TABLE p0_master ADD COLUMN late int") }}
 	snaps, err := ObserveBeside(t.Context(), conn, beside, sets)
 	if err != nil {
 		t.Fatal(err)
@@ -77,7 +77,8 @@ func TestObserveBesideInVain(t *testing.T) {
 		{"to another database", func() *pgx.Conn { return pgtest.New(t).Conn(t) }},
 		{"which ends on the way", func() *pgx.Conn {
 			conn, c := countedConn(t, o.URL)
-			c.before = map[int]func(){2: func() { o.exec(fmt.Sprintf("SELECT pg_terminate_backend(%d, 10000)", conn.PgConn().PID())) }}
+			other := o.Conn(t)
+			c.before = map[int]func(){2: func() { runSQL(t, other, fmt.Sprintf("SELECT pg_terminate_backend(%d, 10000)", conn.PgConn().PID())) }}
 			return conn
 		}},
 	} {
