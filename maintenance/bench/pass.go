@@ -202,10 +202,9 @@ func (c *crowd) pass(ctx context.Context, want maintenance.Status) error {
 // program makes a pass by the program, and returns its peak memory in MiB.
 func (c *crowd) program(ctx context.Context, path string) (mib float64, err error) {
 	cmd := exec.CommandContext(ctx, path, "--config", c.file, "--run-now")
-	if out, err := cmd.CombinedOutput(); err != nil {
+	var u measure.Usage
+	if out, err := u.Child(cmd); err != nil {
 		return 0, fmt.Errorf("partitiond --run-now: %w: %s", err, out)
 	}
-	var u measure.Usage
-	u.Child(cmd.ProcessState)
 	return u.Peak, nil
 }

@@ -134,10 +134,9 @@ func (b *bench) dump(options ...string) func(context.Context) (measure.Usage, er
 	return func(ctx context.Context) (u measure.Usage, err error) {
 		args := append(options, "--table=public.events", "--file="+b.path("rows.dump"), "--dbname="+b.server.URL("postgres"))
 		cmd := exec.CommandContext(ctx, b.server.Binaries().Path("pg_dump"), args...)
-		if out, err := cmd.CombinedOutput(); err != nil {
+		if out, err := u.Child(cmd); err != nil {
 			return u, fmt.Errorf("%w\n%s", err, out)
 		}
-		u.Child(cmd.ProcessState)
 		info, err := os.Stat(b.path("rows.dump"))
 		if err != nil {
 			return u, err

@@ -2,13 +2,14 @@
 package measure
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
-	"runtime"
+	"os/exec"
 	"runtime/debug"
 	"slices"
-	"strings"
+	"strconv"
 	"syscall"
 	"time"
 )
@@ -33,12 +34,28 @@ type Usage struct {
 	Apart        bool    // the client is a process of its own
 }
 
-// Child notes what another process took. Linux tells its memory in kilobytes.
-func (u *Usage) Child(s *os.ProcessState) {
+// Child runs another process and notes what it took; what it printed comes back. Its
+// peak is read while it runs, since the one that wait4 tells of begins with that of
+// this process, which the new one is a copy of before it becomes its own program.
+func (u *Usage) Child(cmd *exec.Cmd) (out []byte, err error) {
+	var b bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &b, &b
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
 	u.Apart = true
-	u.CPU = s.UserTime().Seconds() + s.SystemTime().Seconds()
-	if r, ok := s.SysUsage().(*syscall.Rusage); ok && runtime.GOOS == "linux" {
-		u.Peak = float64(r.Maxrss) / 1024
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	look := time.NewTicker(2 * time.Millisecond)
+	defer look.Stop()
+	for {
+		select {
+		case err := <-ended:
+			u.CPU = cmd.ProcessState.UserTime().Seconds() + cmd.ProcessState.SystemTime().Seconds()
+			return b.Bytes(), err
+		case <-look.C:
+			u.Peak = max(u.Peak, peakOf(strconv.Itoa(cmd.Process.Pid)))
+		}
 	}
 }
 
@@ -115,16 +132,12 @@ func resetPeak() { _ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) }
 
 // Peak is the greatest resident size of this process, in MiB; 0 where that is not
 // told.
-func Peak() float64 {
-	text, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(text)) {
-		var kib float64
-		if n, _ := fmt.Sscanf(line, "VmHWM: %f kB", &kib); n == 1 {
-			return kib / 1024
-		}
+func Peak() float64 { return peakOf("self") }
+
+func peakOf(process string) float64 {
+	var kib float64
+	if n, _ := fmt.Sscanf(fieldOf("/proc/"+process+"/status", "VmHWM"), "%f kB", &kib); n == 1 {
+		return kib / 1024
 	}
 	return 0
 }
