@@ -15,7 +15,7 @@ FUZZTIME ?= 20s
 # versions need modules that are not to be had from the Go module proxy.
 NFPM ?= $(GO) run github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.0
 
-.PHONY: help build deb image demo test test-deb lint fuzz bench bench-archive clean
+.PHONY: help build deb image demo test test-matrix test-deb lint fuzz bench bench-archive clean
 
 help: ## say what each target does
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -41,6 +41,10 @@ demo: build ## show it at work, on a throw-away PostgreSQL
 test: ## run all tests, on throw-away PostgreSQL servers
 	$(GO) test -race -count=1 -timeout 45m ./...
 	$(GO) test -count=1 -run '^TestMemory$$' ./maintenance/archive/...
+
+# The installed release is make test's.
+test-matrix: ## run the tests that need a server most with PostgreSQL 14 to 18, from npm
+	GO='$(GO)' .ci/test-matrix 14 15 16 17 18 -- ./maintenance/postgres ./maintenance ./cmd/...
 
 test-deb: ## build the Debian package twice and compare; install, upgrade, remove and purge it aside
 	GO='$(GO)' .ci/test-deb
