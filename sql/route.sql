@@ -22,7 +22,9 @@ How a row finds its way:
    in place, since most transactions write one row of the present, for which this
    is all there is; and a transaction without an id has written nothing yet, so
    that its first row makes no note, which would take as long as to lock once
-   more. The other branches share one exception block: each brings variables that
+   more. Each expression is prepared anew in each transaction (PostgreSQL's
+   pl_exec.c, exec_eval_simple_expr), so that such a row meets as few as can be.
+   The other branches share one exception block: each brings variables that
    every call of the function makes. Expressions stand in IF and EXIT, for
    PL/pgSQL runs PERFORM as a query (PostgreSQL documentation, 43.5.2).
 2. F_fits is declared IMMUTABLE though it reads catalogs. On purpose: the planner
@@ -306,6 +308,13 @@ IF pg_catalog.current_setting({{.Held}}, true) IS DISTINCT FROM 'held' THEN
   BEGIN
 {{indent (indent (include "lock" .))}}
 {{indent (include "gone" .)}}
+{{- with .ByName}}
+  IF {{.Fits}}
+      AND (pg_catalog.pg_current_xact_id_if_assigned() IS NULL OR pg_catalog.set_config({{$.Held}}, 'held', true) <> '') THEN
+    INSERT INTO {{$.Table}} ({{.Columns}}) VALUES ({{.Values}});
+    EXIT routed;
+  END IF;
+{{- end}}
   EXIT branches WHEN (CASE WHEN pg_catalog.pg_current_xact_id_if_assigned() IS NOT NULL THEN pg_catalog.set_config({{.Held}}, 'held', true) END) = '';
 END IF;
 {{- include "insert" .}}
@@ -339,7 +348,7 @@ EXIT branches;
 
 {{define "row"}}
 DECLARE
-  locked pg_catalog.bool := false;
+  locked pg_catalog.bool; -- A value would be computed for every row.
 BEGIN
 <<routed>>
 BEGIN

@@ -12,7 +12,7 @@ import (
 
 // RouteVersion changes whenever the routing functions that are rendered from a
 // Route change, so that a new release replaces what an old one installed.
-const RouteVersion = 2
+const RouteVersion = 3
 
 // MaxBranches is how many partitions have a branch of their own in the routing
 // function. Rows of others take the dynamic path.
