@@ -52,7 +52,7 @@ func (s *stream) start(ctx context.Context, server *pgtemp.Server, dir, db strin
 		return err
 	}
 	script := filepath.Join(dir, "script.sql")
-	if err := os.WriteFile(script, []byte(s.script), 0o666); err != nil {
+	if err := os.WriteFile(script, []byte(s.script), 0o600); err != nil {
 		return err
 	}
 	s.prefix = filepath.Join(dir, "log")

@@ -121,7 +121,7 @@ func run(ctx context.Context, out, progress io.Writer, o options) (err error) {
 	}
 	fmt.Fprintf(&report, "%s\n", footer(version, o))
 	if o.out != "" {
-		err = errors.Join(err, os.WriteFile(o.out, []byte(report.String()), 0o666))
+		err = errors.Join(err, os.WriteFile(o.out, []byte(report.String()), 0o600))
 	}
 	_, writing := io.WriteString(out, report.String())
 	return errors.Join(err, writing)

@@ -172,7 +172,7 @@ func pgbench(clients int) func(ctx context.Context, e *env, r *router) (float64,
 		script := filepath.Join(e.dir, "insert.sql")
 		text := fmt.Sprintf("\\set user random(1, 1000)\nINSERT INTO %s (%s) VALUES ('p1', 'u' || :user, 'hello hello hello hello hello hello', localtimestamp);\n",
 			r.into(), written)
-		if err := os.WriteFile(script, []byte(text), 0o666); err != nil {
+		if err := os.WriteFile(script, []byte(text), 0o600); err != nil {
 			return 0, err
 		}
 		for seconds := benchSeconds; ; seconds *= 2 {

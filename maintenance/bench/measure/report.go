@@ -62,7 +62,7 @@ func fieldOf(file, name string) string {
 // Profile begins a CPU profile of this process, and returns what ends it and writes
 // a heap profile beside it: cpu.pprof and heap.pprof in the directory.
 func Profile(dir string) (finish func() error, err error) {
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, err
 	}
 	cpu, err := os.Create(filepath.Join(dir, "cpu.pprof"))
