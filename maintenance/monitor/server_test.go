@@ -28,13 +28,15 @@ func TestNothingButLooking(t *testing.T) {
 	t.Parallel()
 	s := eventsSite(t)
 	s.pass()
-	for _, path := range paths {
-		for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodPatch, http.MethodOptions, "BREW"} {
+	for _, path := range append(paths, "/nothing", "/metrics/", "/debug/pprof/") {
+		for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodPatch, http.MethodOptions, http.MethodTrace, "BREW", "get"} {
 			res, _ := s.get(path, func(r *http.Request) { r.Method = method })
 			if res.StatusCode != http.StatusMethodNotAllowed || res.Header.Get("Allow") != "GET, HEAD" {
 				t.Errorf("%s %s: %s", method, path, res.Status)
 			}
 		}
+	}
+	for _, path := range paths {
 		res, _ := s.get(path)
 		if res.StatusCode != http.StatusOK {
 			t.Errorf("%s: %s", path, res.Status)
