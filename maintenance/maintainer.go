@@ -34,9 +34,9 @@ type Maintainer struct {
 	Watchers []Watcher
 	// History says what is written down in the database.
 	History History
-	// Ahead is added to this machine's clock before that is held against the server's.
-	// It is for tests whose server lives in another year.
-	Ahead time.Duration
+	// Clock is this machine's clock, which is held against the server's; nil is
+	// [time.Now]. It is for tests whose server lives in another year.
+	Clock func() time.Time
 
 	// stores are those of the archives by their URL.
 	stores sync.Map
@@ -118,12 +118,16 @@ func (m *Maintainer) plan(ctx context.Context, conn, beside *pgx.Conn, sets []pa
 	if err != nil && !errors.As(err, &failed) {
 		return nil, fmt.Errorf("observe: %w", err)
 	}
+	var ahead time.Duration
+	if m.Clock != nil {
+		ahead = time.Until(m.Clock())
+	}
 	planned := make([]Planned, len(sets))
 	// Planning only computes: there is nothing to win by more at a time than processors.
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for i, s := range sets {
-		snaps[i].Server.Skew -= m.Ahead
+		snaps[i].Server.Skew -= ahead
 		planned[i] = Planned{Database: m.Database, Set: s, Snapshot: snaps[i], Err: failed[i]}
 		if failed[i] == nil {
 			group.Go(func() error {
