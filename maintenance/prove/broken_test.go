@@ -4,11 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -37,10 +34,11 @@ func named(t *testing.T, name string, few int) scenario {
 }
 
 // disturb does the work in this process, with something that happens at a point. The
-// work may fail of it, but it has to end. It returns the point's label.
-func (l *lab) disturb(t *testing.T, name, directory string, at int64, dial func(ctx context.Context, network, address string) (net.Conn, error), happens func()) string {
+// work may fail of it, but it has to end. It returns the point's label, and how the work
+// failed.
+func (l *lab) disturb(t *testing.T, name, directory string, at int64, dial func(ctx context.Context, network, address string) (net.Conn, error), happens func()) (label string, failed error) {
 	t.Helper()
-	label := fmt.Sprintf("point %d was not reached", at)
+	label = fmt.Sprintf("point %d was not reached", at)
 	trap := &trap{at: at, spring: func(at string) {
 		label = at
 		happens()
@@ -53,11 +51,11 @@ func (l *lab) disturb(t *testing.T, name, directory string, at int64, dial func(
 	m.Log = silent
 	ctx, cancel := context.WithTimeout(t.Context(), eternity)
 	defer cancel()
-	err = k.work(ctx, m, set)
+	failed = k.work(ctx, m, set)
 	if ctx.Err() != nil {
-		t.Fatalf("%s: the work does not end: %v", label, err)
+		t.Fatalf("%s: the work does not end: %v", label, failed)
 	}
-	return label
+	return label, failed
 }
 
 // TestConnectionCut cuts all connections at points all over the work, while a client
@@ -78,7 +76,7 @@ func TestConnectionCut(t *testing.T) {
 					w := l.world(t, name, directory)
 					defer l.leave(w)
 					model, stop := l.write(t, w)
-					label := l.disturb(t, name, directory, at, p.dial, p.cut)
+					label, _ := l.disturb(t, name, directory, at, p.dial, p.cut)
 					stop()
 					l.awaitAlone(w)
 					l.settled(t, w, model, "cut at "+label)
@@ -102,7 +100,7 @@ func TestServerKilled(t *testing.T) {
 			points := choose(count, s.few)
 			for i, at := range points {
 				name, directory := l.copy(t)
-				label := l.disturb(t, name, directory, at, nil, func() {
+				label, _ := l.disturb(t, name, directory, at, nil, func() {
 					stop := server.Kill
 					if i%2 == 1 {
 						stop = func() error { return server.Stop(pgtemp.Immediate) }
@@ -123,76 +121,6 @@ func TestServerKilled(t *testing.T) {
 			}
 			t.Logf("the server was killed at %d of %d points", len(points), count)
 		})
-	}
-}
-
-// TestDiskFull fills the server's disk at points of the work, and makes room again.
-func TestDiskFull(t *testing.T) {
-	t.Parallel()
-	root := smallFileSystem(t)
-	s := named(t, "adopt and archive", 4)
-	server := pgtest.Server(t, pgtemp.Options{Dir: root, Durable: true, Settings: map[string]string{"wal_recycle": "off", "min_wal_size": "32MB", "max_wal_size": "48MB"}})
-	l := newLabOn(t, s, server)
-	count := l.count(t)
-	points := choose(count, s.few)
-	ballast := filepath.Join(root, "ballast")
-	for _, at := range points {
-		name, directory := l.copy(t)
-		label := l.disturb(t, name, directory, at, nil, func() { fill(t, ballast) })
-		if err := os.Remove(ballast); err != nil {
-			t.Fatal(err)
-		}
-		// Without room for its log the server may have given up.
-		if err := server.Restart(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		l.reconnect(t)
-		w := l.world(t, name, directory)
-		l.awaitAlone(w)
-		l.settled(t, w, l.model, "disk full at "+label)
-		l.leave(w)
-		l.drop(t, name, directory)
-	}
-	t.Logf("the disk was full at %d of %d points", len(points), count)
-}
-
-// smallFileSystem mounts one that a server just fits in.
-func smallFileSystem(t *testing.T) string {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("only root can mount a file system")
-	}
-	root, err := os.MkdirTemp("", "prove")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.Remove(root) })
-	if err := syscall.Mount("tmpfs", root, "tmpfs", 0, "size=400m,mode=0777"); err != nil {
-		t.Skipf("no file system can be mounted here: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(root, syscall.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	return root
-}
-
-// fill writes until there is no room.
-func fill(t *testing.T, name string) {
-	f, err := os.Create(name)
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	defer f.Close()
-	for block := make([]byte, 64<<10); err == nil; {
-		_, err = f.Write(block)
-	}
-	for one := []byte{0}; ; {
-		if _, err := f.Write(one); err != nil {
-			return
-		}
 	}
 }
 
