@@ -4,8 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/partitiond/partitiond/maintenance"
@@ -53,54 +54,39 @@ func TestSchedulerRunsOnePassAtATime(t *testing.T) {
 // Passes over different databases run side by side, as many as may.
 func TestSchedulerBoundsDatabases(t *testing.T) {
 	t.Parallel()
-	const bound = 3
-	s := newScheduler(t)
-	var mu sync.Mutex
-	running, most := map[string]bool{}, 0
-	full, more := make(chan struct{}), make(chan struct{})
-	var rest sync.WaitGroup
-	var jobs []maintenance.Job
-	for i := range 12 {
-		name := fmt.Sprint(i)
-		rest.Add(1)
-		var once sync.Once
-		jobs = append(jobs, maintenance.Job{Database: name, Schedule: every(time.Millisecond), Pass: func(_ context.Context, stop <-chan struct{}) maintenance.Pass {
-			mu.Lock()
-			if running[name] {
-				t.Errorf("two passes over %s at once", name)
+	synctest.Test(t, func(t *testing.T) {
+		s := newScheduler(t)
+		s.Set(nil, 3)
+		var running atomic.Int32
+		release := make(chan struct{})
+		for i := range 12 {
+			s.Start(fmt.Sprint(i), func(context.Context, <-chan struct{}) maintenance.Pass {
+				running.Add(1)
+				<-release
+				running.Add(-1)
+				return nil
+			})
+		}
+		expect := func(want int32) {
+			t.Helper()
+			synctest.Wait() // Until all that can run does.
+			if n := running.Load(); n != want {
+				t.Errorf("%d run at once, expected %d", n, want)
 			}
-			running[name] = true
-			if most = max(most, len(running)); len(running) == bound {
-				select {
-				case <-full:
-				default:
-					close(full)
-				}
-			}
-			mu.Unlock()
-			select {
-			case <-full: // The first wait until as many run as may.
-				once.Do(rest.Done)
-			case <-stop:
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			delete(running, name)
-			return nil
-		}})
-	}
-	s.Set(jobs, bound)
-	go func() {
-		rest.Wait()
-		close(more)
-	}()
-	<-more
-	if !s.Stop(time.Minute) {
-		t.Error("stopping took too long")
-	}
-	if most != bound {
-		t.Errorf("%d ran at once, expected %d", most, bound)
-	}
+		}
+		expect(3)
+		release <- struct{}{}
+		expect(3)
+		s.Set(nil, 5)
+		expect(5)
+		s.Set(nil, 1) // Those that run go on.
+		release <- struct{}{}
+		expect(4)
+		close(release)
+		if expect(0); !s.Stop(time.Minute) {
+			t.Error("stopping took too long")
+		}
+	})
 }
 
 // A database that is tried again and again keeps no other waiting, and is
