@@ -51,6 +51,7 @@ func sections() []section {
 		{name: "reads", title: "Reading through the parent", run: reads},
 		{name: "drop", title: "Dropping instead of deleting", run: dropping},
 		locksSection(),
+		convertSection(),
 		passSection(),
 	}
 }
