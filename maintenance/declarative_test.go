@@ -29,7 +29,8 @@ const declaredEvents = `CREATE TABLE events (id int GENERATED ALWAYS AS IDENTITY
 func TestKillMinus9Declarative(t *testing.T) {
 	t.Parallel()
 	for name, beside := range map[string]string{"alone": "", "beside_default": "CREATE TABLE rest PARTITION OF events DEFAULT"} {
-		net := fmt.Sprintf("default_partition = %t\n", beside != "")
+		// The rows that wait are more than go along at once.
+		net := fmt.Sprintf("sweep_batch = 5\ndefault_partition = %t\n", beside != "")
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newScenario(t)

@@ -72,7 +72,7 @@ key = "created_at"
 	}
 	want.Databases[0].Sets = []Set{{
 		Set: partition.Set{
-			Parent: partition.Name{Schema: "public", Local: "events_master"}, Key: "created_at",
+			Parent: partition.Name{Schema: "public", Local: "events_master"}, Key: "created_at", DefaultPartition: true,
 			Interval: month, Pattern: mustPattern(t, "events_%Y_%m", month), Location: time.UTC, Ahead: 2,
 			Trigger:      "insert_events_trigger",
 			Function:     partition.Name{Schema: "public", Local: "events_insert_function"},
@@ -147,6 +147,9 @@ interval = "2 weeks"
 name = "m_%G_%V"
 ahead = 3
 fill_gaps = true
+key_unit = "ms"
+style = "declarative"
+default_partition = false
 time_zone = "Asia/Tokyo"
 cron = "5 4 * * 1"
 trigger = "route"
@@ -194,7 +197,7 @@ limits = { retries = 0, statement_timeout = "0s" }
 	want.Databases[0].Sets = []Set{{
 		Set: partition.Set{
 			Parent: partition.Name{Schema: "app", Local: "Metrics"}, Key: "At",
-			Interval: weeks, Pattern: mustPattern(t, "m_%G_%V", weeks), Location: tokyo, Ahead: 3, FillGaps: true,
+			Interval: weeks, Pattern: mustPattern(t, "m_%G_%V", weeks), Location: tokyo, Ahead: 3, FillGaps: true, KeyUnit: partition.UnitMilliseconds, Style: partition.Declarative,
 			Trigger: "route", Function: partition.Name{Schema: "tools", Local: "route"}, Takeover: true,
 			Window:     partition.Window{Past: partition.Interval{N: 2, Unit: partition.Year}, Future: partition.Interval{N: 6, Unit: partition.Week}},
 			Retention:  partition.Retention{Keep: partition.Interval{N: 1, Unit: partition.Year}, Then: partition.Detach, Schema: "old", MaxShare: 1},

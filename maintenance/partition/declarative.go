@@ -17,6 +17,10 @@ func RetireMark(parent Name) string {
 	return "partitiond_retire_" + hex.EncodeToString(sum[:4])
 }
 
+// LogTrigger is the name of the trigger that writes down the changes of a default
+// partition while its rows are copied.
+const LogTrigger = "partitiond_log"
+
 // net names where rows without a partition go.
 func (p *planner) net() string {
 	switch {
@@ -51,6 +55,9 @@ func (p *planner) wanted() []Property {
 // to make a partition takes rights on the default one.
 func (p *planner) alignDefault() {
 	if d := p.snap.Default; d != nil && !d.Foreign {
+		if slices.Contains(p.snap.Parent.Routing.Others, LogTrigger) {
+			p.act(Action{Kind: TidyDefault, Table: d.Name, OID: d.OID, Bounds: Everywhere, Reason: "a move of its rows was interrupted"})
+		}
 		short, _ := splitChanges(Diff(p.set, p.wanted(), d.Properties))
 		p.align(d, slices.DeleteFunc(short, func(c Change) bool { return waitsForIndex(c, d.Properties) }))
 	}

@@ -35,6 +35,8 @@ const (
 	// which it tells of rows.
 	CreateDefault Kind = "create default"
 	Notify        Kind = "notify"
+	// TidyDefault removes what an interrupted move of rows out of a default partition left.
+	TidyDefault Kind = "tidy"
 	// AttachIndex makes the partitions' indexes parts of their parent's.
 	AttachIndex Kind = "attach index"
 	RouteRows   Kind = "route"

@@ -54,6 +54,9 @@ func (s *Session) createBesideDefault(ctx context.Context, set partition.Set, sn
 			return err
 		})
 	})
+	if errors.Is(err, errDefaultLarge) && a.Kind == partition.Create {
+		return s.exchangeDefault(ctx, set, snap, a, role, out)
+	}
 	return err
 }
 
@@ -74,6 +77,10 @@ func (s *Session) small(ctx context.Context, tx pgx.Tx, set partition.Set, snap 
 	if oid != d.OID {
 		return fmt.Errorf("%s is another table now: %w", d.Name, ErrChangedMeanwhile)
 	}
+	if len(keys) > 0 && size > maxDefaultBytes {
+		// A row that is deleted could take others along, by ON DELETE CASCADE.
+		return fmt.Errorf("%s has %d bytes, and the foreign key %s refers to it: make the partition by hand", d.Name, size, keys[0])
+	}
 	if size > maxDefaultBytes {
 		return fmt.Errorf("%s has %d bytes, more than %d: %w", d.Name, size, maxDefaultBytes, errDefaultLarge)
 	}
@@ -83,11 +90,10 @@ func (s *Session) small(ctx context.Context, tx pgx.Tx, set partition.Set, snap 
 	switch {
 	case err != nil:
 		return fmt.Errorf("count the rows of %s in the default partition: %w", a.Bounds, err)
+	case rows > 0 && len(keys) > 0:
+		return fmt.Errorf("%d rows of %s have to stay in %s, for the foreign key %s refers to them: move them by hand", rows, a.Bounds, d.Name, keys[0])
 	case rows > int64(set.SweepBatch):
 		return fmt.Errorf("%s has more than %d rows of %s: %w", d.Name, set.SweepBatch, a.Bounds, errDefaultLarge)
-	case rows > 0 && len(keys) > 0:
-		// A row that is deleted could take others along, by ON DELETE CASCADE.
-		return fmt.Errorf("%d rows of %s have to stay in %s, for the foreign key %s refers to them: move them by hand", rows, a.Bounds, d.Name, keys[0])
 	}
 	return nil
 }

@@ -53,9 +53,12 @@ func renderNotify(set partition.Set, snap partition.Snapshot, a partition.Action
 	} else if state.Trigger {
 		return steps
 	}
-	return append(steps, Step{Role: owner, Statements: []Statement{{
-		SQL: fmt.Sprintf("CREATE OR REPLACE TRIGGER %s AFTER INSERT ON %s FOR EACH ROW EXECUTE FUNCTION %s(%s)",
-			quoteIdent(set.Trigger), quoteName(a.Table), quoteName(set.Function), quoteLiteral(set.Parent.String())), Lock: lock}}})
+	return append(steps, Step{Role: owner, Statements: []Statement{{SQL: notifyTriggerSQL(set, a.Table), Lock: lock}}})
+}
+
+func notifyTriggerSQL(set partition.Set, table partition.Name) string {
+	return fmt.Sprintf("CREATE OR REPLACE TRIGGER %s AFTER INSERT ON %s FOR EACH ROW EXECUTE FUNCTION %s(%s)",
+		quoteIdent(set.Trigger), quoteName(table), quoteName(set.Function), quoteLiteral(set.Parent.String()))
 }
 
 // triggered returns the table that the i-th set's trigger is on.
@@ -76,6 +79,8 @@ func (o *observation) triggered(i int) uint32 {
 func (o *observation) addNotify(i int, r *row) {
 	set, routing := o.sets[i], &o.parents[i].seen.Routing
 	switch {
+	case r.text(1) == partition.LogTrigger:
+		routing.Others = append(routing.Others, partition.LogTrigger)
 	case r.text(1) != set.Trigger:
 	case r.int(2) == afterInsertRow && !r.flag(4) && r.text(5) == set.Function.Schema && r.text(6) == set.Function.Local:
 		// With another argument it is ours, and made anew.

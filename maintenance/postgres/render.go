@@ -71,6 +71,12 @@ func Render(set partition.Set, snap partition.Snapshot, a partition.Action) []St
 		return []Step{{Role: owner, SetLock: true, Statements: renderCreateDefault(set, a)}}
 	case partition.Notify:
 		return renderNotify(set, snap, a, owner)
+	case partition.TidyDefault:
+		step := Step{Role: owner}
+		for _, sql := range newExchange(set, snap, a, owner).tidySQL() {
+			step.Statements = append(step.Statements, Statement{SQL: sql, Lock: exclusive + a.Table.String()})
+		}
+		return []Step{step}
 	case partition.AttachIndex:
 		return renderAttachIndex(a, owner)
 	case partition.RouteRows:

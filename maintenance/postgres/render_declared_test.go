@@ -15,7 +15,7 @@ import (
 
 // declaredKinds are the kinds of actions that only declarative sets have; the tests
 // of all others leave them to those of this file.
-var declaredKinds = []partition.Kind{partition.Finalize, partition.Attach, partition.AttachIndex, partition.CreateDefault, partition.Notify}
+var declaredKinds = []partition.Kind{partition.Finalize, partition.Attach, partition.AttachIndex, partition.CreateDefault, partition.Notify, partition.TidyDefault}
 
 const declaredMonths = `CREATE TABLE event_master (id bigint, body text, created_at timestamp NOT NULL) PARTITION BY RANGE (created_at);
 	CREATE TABLE event_2018_11 PARTITION OF event_master FOR VALUES FROM ('2018-11-01') TO ('2018-12-01');
@@ -24,6 +24,9 @@ const declaredMonths = `CREATE TABLE event_master (id bigint, body text, created
 	CREATE SCHEMA old; CREATE INDEX whole ON ONLY event_master (body); CREATE INDEX ON event_2018_11 (body); CREATE INDEX ON event_2018_12 (body);`
 
 const withDefault = "CREATE TABLE rest PARTITION OF event_master DEFAULT; INSERT INTO event_master VALUES (0, 'rest', now())"
+
+// interrupted is what is left of a move of rows out of a default partition.
+const interrupted = `CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; CREATE TRIGGER partitiond_log AFTER INSERT ON rest FOR EACH ROW EXECUTE FUNCTION f()`
 
 // takenOut is what a pass leaves that was killed before the last of its steps.
 var takenOut = fmt.Sprintf(`ALTER TABLE event_2018_11 ADD CONSTRAINT %s CHECK (created_at IS NOT NULL AND created_at >= '2018-11-01' AND created_at < '2018-12-01');
@@ -52,6 +55,7 @@ func TestDeclaredLockLevels(t *testing.T) {
 		{"attach an index", declaredMonths, partition.AttachIndex, "event_master", ""},
 		{"finalize", declaredMonths, partition.Finalize, "event_2018_11", ""},
 		{"create the default", declaredMonths, partition.CreateDefault, "event_default", ""},
+		{"tidy", declaredMonths + withDefault + "; " + interrupted, partition.TidyDefault, "rest", ""},
 		{"notify", declaredMonths + withDefault, partition.Notify, "rest", ""},
 	} {
 		seen[test.kind] = true

@@ -1,6 +1,7 @@
 -- The BEFORE INSERT row triggers of parents and partitions, and whatever trigger
 -- of a parent has the name of its set's, with its definition where it is another
--- than that. The bits are pg_trigger.tgtype's.
+-- than that, and what an exchange of a default partition has left there. The bits
+-- are pg_trigger.tgtype's.
 -- $1: the tables; $2, $3: the parents and the names of their sets' triggers; $4,
 -- $5: the schemas and names of those triggers' functions.
 SELECT t.tgrelid,
@@ -18,6 +19,6 @@ SELECT t.tgrelid,
   JOIN pg_proc p ON p.oid = t.tgfoid
   JOIN pg_namespace n ON n.oid = p.pronamespace
   LEFT JOIN unnest($2::oid[], $3::text[], $4::text[], $5::text[]) AS w (parent, trigger, nsp, function) ON w.parent = t.tgrelid AND w.trigger = t.tgname
- WHERE NOT t.tgisinternal AND (t.tgtype & 7 = 7 OR w.trigger IS NOT NULL)
+ WHERE NOT t.tgisinternal AND (t.tgtype & 7 = 7 OR w.trigger IS NOT NULL OR t.tgname = 'partitiond_log')
  GROUP BY t.oid, t.tgrelid, t.tgname, t.tgtype, t.tgenabled, t.tgqual, n.nspname, p.proname
  ORDER BY t.tgrelid, t.tgname;
