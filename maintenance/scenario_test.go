@@ -68,6 +68,7 @@ type scenario struct {
 	notices []string
 	tag     string
 	failure string
+	major   int
 }
 
 func runScenario(t *testing.T, file string) {
@@ -119,7 +120,7 @@ func scenarioIn(t *testing.T, db *pgtest.Database) *scenario {
 
 func (s *scenario) template(text string) *template.Template {
 	var now time.Time
-	if err := s.conn.QueryRow(s.t.Context(), "SELECT now()").Scan(&now); err != nil {
+	if err := s.conn.QueryRow(s.t.Context(), "SELECT now(), current_setting('server_version_num')::int / 10000").Scan(&now, &s.major); err != nil {
 		s.t.Fatal(err)
 	}
 	now = now.UTC()
@@ -139,6 +140,8 @@ func (s *scenario) template(text string) *template.Template {
 		},
 		"sql":     sql.Text,
 		"archive": func() string { return s.archive },
+		// since tells whether the server is of that major version or a later one.
+		"since": func(major int) bool { return s.major >= major },
 		"role": func(name string) string {
 			if s.roles[name] == "" {
 				s.roles[name] = s.db.Role(s.t, name)
