@@ -15,7 +15,7 @@ FUZZTIME ?= 20s
 # versions need modules that are not to be had from the Go module proxy.
 NFPM ?= $(GO) run github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.0
 
-.PHONY: help build deb image demo test test-matrix test-deb lint vulnerabilities fuzz bench bench-archive clean
+.PHONY: help build deb image demo test test-matrix test-deb prove lint vulnerabilities fuzz bench bench-archive clean
 
 help: ## say what each target does
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ test-matrix: ## run the tests that need a server most with PostgreSQL 14 to 18, 
 
 test-deb: ## build the Debian package twice and compare; install, upgrade, remove and purge it aside
 	GO='$(GO)' .ci/test-deb
+
+prove: ## crash at every single point, and live through many random histories; takes hours
+	PARTITIOND_PROVE=all RAPID_CHECKS=1000 RAPID_SEED=0 $(GO) test -count=1 -v -timeout 0 ./maintenance/prove
 
 # What gosec is not asked, since each would be a comment in dozens of places:
 # G115, that an integer fits the type which it is converted to: the formats of COPY

@@ -3,6 +3,7 @@ package prove
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -115,10 +116,8 @@ func TestClockJumps(t *testing.T) {
 			if c.both {
 				w.m.Clock = server.clock
 			}
-			model := ledger{"-1": row{}}
-			for id, r := range l.model {
-				model[id] = r
-			}
+			model := maps.Clone(l.model)
+			model["-1"] = row{}
 			before := w.strings("SELECT inhrelid::text FROM pg_inherits")
 			report, err := w.m.Pass(t.Context(), nil, []partition.Set{w.set})
 			if err != nil || report.Sets[0].Error != "" {

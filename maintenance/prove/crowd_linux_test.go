@@ -44,8 +44,7 @@ retention = { keep = "2 months", then = "archive", archive = "{{archive}}", max_
 	l := newLabOn(t, s, server.Server)
 	w := l.world(t, l.template, l.directory)
 	defer l.leave(w)
-	model := ledger{}
-	maps.Copy(model, l.model)
+	model := maps.Clone(l.model)
 	var mu sync.Mutex
 	// beginning lets each month begin when all writers are done with the one before, and
 	// a pass has been made in it.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -15,7 +14,6 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/partitiond/partitiond/maintenance"
-	"github.com/partitiond/partitiond/maintenance/archive"
 	"github.com/partitiond/partitiond/maintenance/partition"
 	"github.com/partitiond/partitiond/maintenance/pgtemp/pgtest"
 )
@@ -362,48 +360,4 @@ func (h *history) isOld(value any) bool {
 	}
 	t, err := time.Parse(time.DateOnly, text[:10])
 	return err == nil && t.Before(h.set.Retention.Keep.AddTo(time.Now().UTC(), -1).AddDate(0, 0, 1))
-}
-
-// restore brings an archived period back, if there is one.
-func (h *history) restore() {
-	exports := h.counting()
-	if len(exports) == 0 {
-		h.rt.Skip("nothing is archived")
-	}
-	first := rapid.SampledFrom(exports).Draw(h.rt, "export")
-	request := maintenance.RestoreRequest{Set: h.archived, HoldUntil: time.Now().Add(24 * time.Hour)}
-	for _, m := range exports {
-		if m.Bounds.Partition().Equal(first.Bounds.Partition()) {
-			request.Manifests = append(request.Manifests, m)
-		}
-	}
-	rows := map[string]row{}
-	for _, m := range request.Manifests {
-		for _, s := range h.read(m) {
-			rows[s.id] = s.row
-		}
-	}
-	h.looked = false
-	if !h.restoreRequest(request) {
-		return
-	}
-	for id, archived := range rows {
-		back := row{h.set.Key: archived[h.set.Key], "body": archived["body"]}
-		for _, c := range h.columns {
-			if value, ok := archived[c.name]; ok {
-				back[c.name] = value
-			} else {
-				back[c.name] = c.without
-			}
-		}
-		h.model[id] = back
-	}
-}
-
-func keysOf(exports []archive.Manifest) string {
-	var keys []string
-	for _, m := range exports {
-		keys = append(keys, m.Key)
-	}
-	return strings.Join(keys, " ")
 }

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	}
 	// CI sees the same histories each time. RAPID_CHECKS and RAPID_SEED, or the flags
 	// of the same names, ask for others.
-	defaults := map[string]string{"checks": "32", "steps": "75", "seed": "1", "shrinktime": "1m", "nofailfile": "true"}
+	defaults := map[string]string{"checks": "24", "steps": "75", "seed": "1", "shrinktime": "1m", "nofailfile": "true"}
 	for name, value := range defaults {
 		if os.Getenv(rapidEnv[name]) != "" {
 			continue

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,7 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/partitiond/partitiond/maintenance"
-	"github.com/partitiond/partitiond/maintenance/partition"
+	"github.com/partitiond/partitiond/maintenance/archive"
 )
 
 // steps are what can happen. What happens often is there several times; and since
@@ -299,194 +298,46 @@ func (h *history) release() {
 	h.exec(h.super, "UPDATE partitiond.hold SET until = now() WHERE until IS NULL OR until > now()")
 }
 
-func (h *history) ddl(format string, args ...any) {
-	h.rt.Helper()
-	h.exec(h.owner, fmt.Sprintf(format, args...))
-}
-
-func (h *history) addColumn() {
-	if len(h.columns) > 3 {
-		h.rt.Skip("enough")
+// restore brings an archived period back, if there is one.
+func (h *history) restore() {
+	exports := h.counting()
+	if len(exports) == 0 {
+		h.rt.Skip("nothing is archived")
 	}
-	h.last++
-	c := column{name: fmt.Sprintf("%s %d", h.draw("name", "select", "More", "c"), h.last)}
-	clause := ""
-	if h.draw("default", "no", "yes") == "yes" {
-		c.without, clause = "by default", " DEFAULT 'by default'"
-	}
-	h.ddl("ALTER TABLE %s ADD COLUMN %s text%s", quoted(h.set.Parent), pgx.Identifier{c.name}.Sanitize(), clause)
-	h.columns = append(h.columns, c)
-	for _, id := range h.inSet() {
-		h.model[id][c.name] = c.without
-	}
-}
-
-func (h *history) dropColumn() {
-	if len(h.columns) == 0 {
-		h.rt.Skip("there is none")
-	}
-	i := h.number("column", 0, len(h.columns)-1)
-	name := h.columns[i].name
-	h.ddl("ALTER TABLE %s DROP COLUMN %s", quoted(h.set.Parent), pgx.Identifier{name}.Sanitize())
-	h.columns = slices.Delete(slices.Clone(h.columns), i, i+1)
-	for _, id := range h.inSet() {
-		delete(h.model[id], name)
-	}
-}
-
-func (h *history) renameChild() {
-	h.last++
-	h.ddl("ALTER TABLE %s RENAME TO %s", h.child(), pgx.Identifier{fmt.Sprintf("%s %d", h.draw("new name", "Odd Name", "select", `qu"o`), h.last)}.Sanitize())
-}
-
-// index makes one on the parent, or drops one somewhere.
-func (h *history) index() {
-	if h.draw("what", "create", "drop") == "create" {
-		h.ddl("CREATE INDEX ON %s (%s)", quoted(h.set.Parent), h.draw("on", "body", "lower(body)", pgx.Identifier{h.set.Key}.Sanitize(), "id DESC"))
-		return
-	}
-	all := h.strings(`SELECT i.indexrelid::regclass::text FROM pg_index i WHERE i.indrelid = $1::text::regclass
-		OR i.indrelid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = $1::text::regclass) ORDER BY 1`, quoted(h.set.Parent))
-	if len(all) == 0 {
-		h.rt.Skip("there is none")
-	}
-	h.ddl("DROP INDEX %s", rapid.SampledFrom(all).Draw(h.rt, "index"))
-}
-
-func (h *history) grant() {
-	switch h.draw("what", "grant", "revoke", "columns") {
-	case "grant":
-		h.ddl("GRANT SELECT ON %s TO %s", quoted(h.set.Parent), h.roles.reader)
-	case "revoke":
-		h.ddl("REVOKE SELECT ON %s FROM %s", h.child(), h.roles.reader)
-	default:
-		h.ddl("GRANT UPDATE (body) ON %s TO %s", h.draw("on", quoted(h.set.Parent), h.child()), h.roles.reader)
-	}
-}
-
-func (h *history) trigger() {
-	name := pgx.Identifier{h.set.Trigger}.Sanitize()
-	if len(h.strings("SELECT tgname::text FROM pg_trigger WHERE tgrelid = $1::text::regclass AND tgname = $2", quoted(h.set.Parent), h.set.Trigger)) == 0 {
-		h.rt.Skip("there is none")
-	}
-	switch h.draw("what", "disable", "enable", "drop") {
-	case "drop":
-		h.ddl("DROP TRIGGER %s ON %s", name, quoted(h.set.Parent))
-	case "disable":
-		h.ddl("ALTER TABLE %s DISABLE TRIGGER %s", quoted(h.set.Parent), name)
-	default:
-		h.ddl("ALTER TABLE %s ENABLE TRIGGER %s", quoted(h.set.Parent), name)
-	}
-}
-
-// takeName puts a table in the way of a partition.
-func (h *history) takeName() {
-	period := h.set.PeriodOf(h.day(), partition.KeyTimestamp)
-	name := quoted(h.set.PartitionName(period, partition.KeyTimestamp))
-	if len(h.strings("SELECT 'yes' FROM pg_class WHERE oid = to_regclass($1)", name)) > 0 {
-		h.rt.Skip("it is there")
-	}
-	h.ddl("CREATE TABLE %s (in_the_way integer)", name)
-	h.taken = append(h.taken, name)
-}
-
-func (h *history) freeName() {
-	if len(h.taken) == 0 {
-		h.rt.Skip("none is taken")
-	}
-	for _, name := range h.taken {
-		h.ddl("DROP TABLE %s", name)
-	}
-	h.taken = nil
-}
-
-// byHand makes a partition of a month as people do.
-func (h *history) byHand() {
-	h.last++
-	from := h.month.AddDate(0, h.number("month", -30, 6), 0)
-	to := from.AddDate(0, h.number("months", 1, 2), 0)
-	key := pgx.Identifier{h.set.Key}.Sanitize()
-	check := fmt.Sprintf("%[1]s >= '%[2]s' AND %[1]s < '%[3]s'", key, h.value(from), h.value(to))
-	if h.keyType == "timestamp" && h.draw("form", "plain", "truncated") == "truncated" {
-		check = fmt.Sprintf("date_trunc('day', %[1]s) >= '%[2]s' AND date_trunc('day', %[1]s) < '%[3]s'", key, h.value(from), h.value(to))
-	}
-	name := pgx.Identifier{h.set.Parent.Schema, fmt.Sprintf("By hand %d", h.last)}.Sanitize()
-	h.ddl("CREATE TABLE %s (CHECK (%s)) INHERITS (%s)", name, check, quoted(h.set.Parent))
-	h.ddl("GRANT ALL ON %s TO %s", name, h.roles.app) // Routed rows are written by their client.
-	h.messy = true
-}
-
-// regrid changes how long periods are, or where days begin. Those that are there stay,
-// and may be in the way of others.
-func (h *history) regrid() {
-	h.interval, h.zone = h.draw("interval", "1 month", "2 weeks", "1 quarter"), h.draw("zone", "UTC", "Europe/Berlin")
-	h.mixed = true
-	h.configure()
-}
-
-func (h *history) dropCheck() {
-	child := h.child()
-	checks := h.strings("SELECT quote_ident(conname) FROM pg_constraint WHERE conrelid = $1::text::regclass AND contype = 'c' AND coninhcount = 0 ORDER BY 1", child)
-	if len(checks) == 0 {
-		h.rt.Skip("there is none")
-	}
-	h.ddl("ALTER TABLE %s DROP CONSTRAINT %s", child, rapid.SampledFrom(checks).Draw(h.rt, "check"))
-	h.messy = true
-}
-
-// mend is a person who sorts out what somebody did by hand: the rows of such a table
-// go through the parent once more.
-func (h *history) mend() {
-	if h.restored() || len(h.views) > 0 {
-		h.rt.Skip("its rows would be back in the archive, or something depends on it")
-	}
-	var odd []string
-	for _, child := range h.children() {
-		if strings.Contains(child, "By hand") || len(h.strings("SELECT 'yes' FROM pg_constraint WHERE conrelid = $1::text::regclass AND contype = 'c'", child)) == 0 {
-			odd = append(odd, child)
+	first := rapid.SampledFrom(exports).Draw(h.rt, "export")
+	request := maintenance.RestoreRequest{Set: h.archived, HoldUntil: time.Now().Add(24 * time.Hour)}
+	for _, m := range exports {
+		if m.Bounds.Partition().Equal(first.Bounds.Partition()) {
+			request.Manifests = append(request.Manifests, m)
 		}
 	}
-	if len(odd) == 0 {
-		h.rt.Skip("all is as it should be")
+	rows := map[string]row{}
+	for _, m := range request.Manifests {
+		for _, s := range h.read(m) {
+			rows[s.id] = s.row
+		}
 	}
-	for _, child := range odd {
-		h.ddl("BEGIN; CREATE TEMPORARY TABLE aside ON COMMIT DROP AS SELECT * FROM ONLY %[1]s; DROP TABLE %[1]s; INSERT INTO %[2]s SELECT * FROM aside; COMMIT", child, quoted(h.set.Parent))
+	h.looked = false
+	if !h.restoreRequest(request) {
+		return
 	}
-}
-
-func (h *history) view() {
-	h.last++
-	name := pgx.Identifier{h.set.Parent.Schema, fmt.Sprintf("view %d", h.last)}.Sanitize()
-	h.ddl("CREATE VIEW %s AS SELECT id FROM %s", name, h.child())
-	h.views = append(h.views, name)
-}
-
-func (h *history) dropViews() {
-	if len(h.views) == 0 {
-		h.rt.Skip("there is none")
-	}
-	for _, name := range h.views {
-		h.ddl("DROP VIEW %s", name)
-	}
-	h.views = nil
-}
-
-// dropChild is a person who drops a partition, with its rows.
-func (h *history) dropChild() {
-	if h.restored() || len(h.views) > 0 {
-		h.rt.Skip("its rows would be back in the archive, or something depends on it")
-	}
-	child := h.child()
-	gone := h.strings("SELECT id::text FROM ONLY " + child)
-	h.ddl("DROP TABLE %s", child)
-	for _, id := range gone {
-		delete(h.model, id)
+	for id, archived := range rows {
+		back := row{h.set.Key: archived[h.set.Key], "body": archived["body"]}
+		for _, c := range h.columns {
+			if value, ok := archived[c.name]; ok {
+				back[c.name] = value
+			} else {
+				back[c.name] = c.without
+			}
+		}
+		h.model[id] = back
 	}
 }
 
-// setting changes what the parent is like.
-func (h *history) setting() {
-	h.ddl("%s", strings.ReplaceAll(h.draw("setting", "ALTER TABLE $ SET (fillfactor = 80)", "ALTER TABLE $ RESET (fillfactor)", "COMMENT ON TABLE $ IS 'it''s'",
-		"ALTER TABLE $ ALTER body SET DEFAULT 'none'", "ALTER TABLE $ ALTER body SET NOT NULL", "ALTER TABLE $ ALTER body DROP NOT NULL",
-		"ALTER TABLE $ REPLICA IDENTITY FULL", "COMMENT ON COLUMN $.body IS NULL", "ALTER TABLE $ ALTER body SET STORAGE EXTERNAL"), "$", quoted(h.set.Parent)))
+func keysOf(exports []archive.Manifest) string {
+	var keys []string
+	for _, m := range exports {
+		keys = append(keys, m.Key)
+	}
+	return strings.Join(keys, " ")
 }
