@@ -73,3 +73,24 @@ func TestWhole(t *testing.T) {
 		t.Errorf("done twice: %+v, %v", r, err)
 	}
 }
+
+// TestDrained has passes move the rows of an ordinary table to months, and then makes it
+// declarative.
+func TestDrained(t *testing.T) {
+	t.Parallel()
+	f := &fixture{t: t, db: pgtest.New(t)}
+	f.conn = f.db.Conn(t)
+	f.configure(eventsSet + "sweep_batch = 7\n")
+	f.exec(`CREATE TABLE events (id bigserial PRIMARY KEY, at timestamp, body text); CREATE INDEX ON events (at);
+		INSERT INTO events (at, body) SELECT localtimestamp - make_interval(days => i), 'text ' || i FROM generate_series(0, 99) i`)
+	f.pass()
+	f.want("SELECT count(*) FROM ONLY events", "0")
+	o := options
+	o.WidenKeys = true
+	if r, err := f.forward(o); err != nil || !r.Swapped {
+		t.Fatalf("%v, in the way: %q", err, r.Plan.Stops)
+	}
+	f.pass()
+	f.want("SELECT count(*), sum(id)::text, count(DISTINCT tableoid) > 3 FROM events", "100 | 5050 | true")
+	f.want("SELECT count(*) FROM events_default", "0")
+}

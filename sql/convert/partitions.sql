@@ -4,8 +4,8 @@
 SELECT c.oid, n.nspname, c.relname, b.bound = 'DEFAULT' AS is_default, c.relkind::text,
        coalesce(concat_ws(' AND ', nullif($2::text || ' >= ' || nullif(b.part[1], 'MINVALUE') || '::' || $3::text, ''),
                                    nullif($2::text || ' < ' || nullif(b.part[2], 'MAXVALUE') || '::' || $3::text, '')), '') AS expression,
-       coalesce((SELECT min(k.convalidated::int)::boolean FROM pg_constraint k
-                  WHERE k.conrelid = c.oid AND k.contype = 'c' AND k.conname = 'partition_bounds'), NULL) AS checked
+       (SELECT k.convalidated FROM pg_constraint k
+         WHERE k.conrelid = c.oid AND k.contype = 'c' AND k.conname = 'partition_bounds') AS checked
   FROM pg_inherits i
   JOIN pg_class c ON c.oid = i.inhrelid
   JOIN pg_namespace n ON n.oid = c.relnamespace
