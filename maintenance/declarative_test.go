@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/partitiond/partitiond/maintenance"
+	"github.com/partitiond/partitiond/maintenance/archive"
 )
 
 // declaredEvents is a declarative set with a year and a half of rows.
@@ -126,4 +127,43 @@ func TestDetachBesideReader(t *testing.T) {
 	}
 	s.section("pass", fmt.Sprintf("done\nfinalize %s\ndrop %[1]s\nanalyze public.events", old))
 	s.section("left", "")
+}
+
+// TestDeclarativeByMember makes passes, moves waiting rows in both ways, archives and
+// restores by a role that is no more than a member of the owner.
+func TestDeclarativeByMember(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t)
+	s.m.Archiving = maintenance.Archiving{Format: archive.Parquet}
+	s.section("set.toml", fmt.Sprintf(restoreSet, s.archive))
+	s.section("parent.sql", `CREATE TABLE kinds (kind text PRIMARY KEY);
+		CREATE TABLE events (id bigint GENERATED ALWAYS AS IDENTITY, at timestamptz NOT NULL DEFAULT now(), what text COLLATE "C" CHECK (what <> 'never'),
+			kind text REFERENCES kinds, twice text GENERATED ALWAYS AS (what || what) STORED, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
+		CREATE INDEX ON events (at); ALTER TABLE events ALTER what SET STORAGE EXTERNAL; COMMENT ON COLUMN events.what IS 'that'`)
+	keeper := s.keeper()
+	s.section("schema.sql", "ALTER TABLE kinds OWNER TO "+s.text("SELECT relowner::regrole FROM pg_class WHERE relname = 'events'")+"; CREATE SCHEMA partitiond AUTHORIZATION "+keeper)
+	s.mustPass(maintenance.Done)
+	s.section("left", "")
+	const insert = `INSERT INTO events (at, what) SELECT date_trunc('month', now()) - interval '%d months' + i * interval '1 hour', 'row' || i FROM generate_series(1, %d) i`
+	s.section("few and many.sql", fmt.Sprintf(insert, 2, 3)+";"+fmt.Sprintf(insert, 3, 300)+";"+fmt.Sprintf(insert, 14, 300))
+	s.sets[0].SweepBatch = 10
+	before := s.text("SELECT count(*), md5(string_agg(t::text, E'\\n' ORDER BY id, at)) FROM events t WHERE at < now() - interval '12 months'")
+	s.mustPass(maintenance.Done)
+	s.section("left", "")
+	if got := s.text("SELECT count(*), count(DISTINCT tableoid), (SELECT count(*) FROM events_default), (SELECT sum(rows) FROM partitiond.history) FROM events"); got != "303 | 2 | 0 | 300" {
+		t.Errorf("rows, their partitions, those in the default one and those in the history: %s", got)
+	}
+	if got := s.text("SELECT count(DISTINCT relowner) FROM pg_class WHERE relname ~ '^events' AND relkind IN ('r', 'p')"); got != "1" {
+		t.Errorf("the tables have %s owners", got)
+	}
+	done, err := s.m.Restore(t.Context(), s.request())
+	if err != nil || len(done.Left) != 0 || done.Rows != 300 {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	if got := s.text("SELECT count(*), md5(string_agg(t::text, E'\\n' ORDER BY id, at)) FROM events t WHERE at < now() - interval '12 months'"); got != before {
+		t.Errorf("restored %s, want %s", got, before)
+	}
+	s.likeSibling(done.Table, s.name(`public.events_{{month 0 "2006_01"}}`))
+	s.heldLeft()
+	s.mustPass(maintenance.Idle)
 }

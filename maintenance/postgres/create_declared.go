@@ -55,9 +55,27 @@ func (s *Session) createBesideDefault(ctx context.Context, set partition.Set, sn
 		})
 	})
 	if errors.Is(err, errDefaultLarge) && a.Kind == partition.Create {
-		return s.exchangeDefault(ctx, set, snap, a, role, out)
+		err = s.exchangeDefault(ctx, set, snap, a, role, out)
+	}
+	if err == nil {
+		s.made = append(s.made, a.Bounds)
 	}
 	return err
+}
+
+// stillDefault fails unless the table of that name is the parent's default partition.
+// It may be another than was observed: an exchange has put it there.
+func stillDefault(ctx context.Context, tx pgx.Tx, snap partition.Snapshot) error {
+	var is bool
+	err := tx.QueryRow(ctx, "SELECT coalesce((SELECT partdefid FROM pg_catalog.pg_partitioned_table WHERE partrelid = $1), 0) = $2::pg_catalog.text::pg_catalog.regclass::pg_catalog.oid",
+		snap.Parent.OID, quoteName(snap.Default.Name)).Scan(&is)
+	if err != nil {
+		return fmt.Errorf("look at the default partition again: %w", err)
+	}
+	if !is {
+		return fmt.Errorf("%s is not the default partition any more: %w", snap.Default.Name, ErrChangedMeanwhile)
+	}
+	return nil
 }
 
 // small fails with [errDefaultLarge] unless the default partition, which is locked,
@@ -65,17 +83,16 @@ func (s *Session) createBesideDefault(ctx context.Context, set partition.Set, sn
 // more than that.
 func (s *Session) small(ctx context.Context, tx pgx.Tx, set partition.Set, snap partition.Snapshot, a partition.Action) error {
 	d := snap.Default
-	var oid uint32
+	if err := stillDefault(ctx, tx, snap); err != nil {
+		return err
+	}
 	var size int64
 	var keys []string
-	err := tx.QueryRow(ctx, `SELECT c.oid, pg_catalog.pg_relation_size(c.oid), ARRAY(SELECT format('%I of %s', conname, conrelid::pg_catalog.regclass)
+	err := tx.QueryRow(ctx, `SELECT pg_catalog.pg_relation_size(c.oid), ARRAY(SELECT format('%I of %s', conname, conrelid::pg_catalog.regclass)
 			FROM pg_catalog.pg_constraint WHERE contype = 'f' AND conparentid = 0 AND confrelid IN (c.oid, $2))
-		FROM pg_catalog.pg_class c WHERE c.oid = $1::pg_catalog.text::pg_catalog.regclass`, quoteName(d.Name), snap.Parent.OID).Scan(&oid, &size, &keys)
+		FROM pg_catalog.pg_class c WHERE c.oid = $1::pg_catalog.text::pg_catalog.regclass`, quoteName(d.Name), snap.Parent.OID).Scan(&size, &keys)
 	if err != nil {
 		return fmt.Errorf("look at the default partition: %w", err)
-	}
-	if oid != d.OID {
-		return fmt.Errorf("%s is another table now: %w", d.Name, ErrChangedMeanwhile)
 	}
 	if len(keys) > 0 && size > maxDefaultBytes {
 		// A row that is deleted could take others along, by ON DELETE CASCADE.

@@ -195,8 +195,9 @@ func (s *Session) adoptOnce(ctx context.Context, tx pgx.Tx, r Restoration, draft
 	}
 	leave := fmt.Sprintf("ALTER TABLE %s NO INHERIT %s", quoteName(draft), quoteName(standIn))
 	if r.Action.Route.Declarative {
-		join = func() error { return s.attachRestored(ctx, tx, r, draft, leave) }
-		leave = "SELECT" // A partition has no other parent.
+		first := leave // A partition has no other parent.
+		join = func() error { return s.attachRestored(ctx, tx, r, draft, first) }
+		leave = "SELECT"
 	}
 	if err := join(); err != nil {
 		return err
@@ -211,7 +212,8 @@ func (s *Session) adoptOnce(ctx context.Context, tx pgx.Tx, r Restoration, draft
 		return fmt.Errorf("%s is another table now: %w", r.Set.Parent, ErrChangedMeanwhile)
 	}
 	known := func(oid uint32) bool {
-		return slices.ContainsFunc(r.Snapshot.Partitions, func(c partition.Partition) bool { return c.OID == oid })
+		is := func(c partition.Partition) bool { return c.OID == oid }
+		return r.Snapshot.Default != nil && is(*r.Snapshot.Default) || slices.ContainsFunc(r.Snapshot.Detaching, is) || slices.ContainsFunc(r.Snapshot.Partitions, func(c partition.Partition) bool { return c.OID == oid })
 	}
 	if slices.ContainsFunc(others, func(oid uint32) bool { return !known(oid) }) {
 		return errPartitionsCame

@@ -26,6 +26,8 @@ type Session struct {
 	Agent Agent
 	// recorded tells that there is a history, as far as the session has looked.
 	recorded bool
+	// made are the bounds of partitions that it has attached beside a default one.
+	made []partition.Bounds
 	// crowded says that the last wait for a lock was in vain.
 	crowded bool
 }
