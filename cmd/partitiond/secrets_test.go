@@ -153,7 +153,6 @@ retention = { keep = "12 months", then = "archive", archive = "` + archive + `",
 	}
 	s.write(right, settings("s3://bucket/prefix")) // Where nobody is.
 	s.verb("--run-now")
-	s.verb("archives", "list")
 	s.write(right, settings("file://"+root))
 	s.daemonShows()
 	every()
