@@ -79,6 +79,9 @@ func (s *Session) apply(ctx context.Context, set partition.Set, snap partition.S
 			if name := interimConstraint(a); name != "" && isCheckViolation(err) {
 				return errors.Join(err, s.dropConstraint(ctx, set, snap, a, name, out))
 			}
+			if a.Kind == partition.Create && s.madeMeanwhile(ctx, snap, a, err) {
+				return nil // What it may lack the next look tells.
+			}
 			return err
 		}
 	}
@@ -108,6 +111,19 @@ func (s *Session) dropConstraint(ctx context.Context, set partition.Set, snap pa
 	step := Render(set, snap, a)[0]
 	step.Statements = []Statement{{SQL: fmt.Sprintf("ALTER TABLE %s DROP CONSTRAINT IF EXISTS %s", quoteName(a.Table), quoteIdent(name))}}
 	return s.runStep(ctx, set, snap, step, out)
+}
+
+// madeMeanwhile tells whether a partition could not be made because it is there by
+// now: a row has come that needed it.
+func (s *Session) madeMeanwhile(ctx context.Context, snap partition.Snapshot, a partition.Action, failed error) bool {
+	var pgErr *pgconn.PgError
+	if !errors.As(failed, &pgErr) || pgErr.Code != "42P07" {
+		return false
+	}
+	var there bool
+	err := s.conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE i.inhparent = $1 AND n.nspname = $2 AND c.relname = $3)`, snap.Parent.OID, a.Table.Schema, a.Table.Local).Scan(&there)
+	return err == nil && there
 }
 
 // existingBranches drops the branches whose partition is not there, because

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/partitiond/partitiond/maintenance/partition"
 )
@@ -63,6 +65,30 @@ func TestRemovalLooksAgain(t *testing.T) {
 			want(t, "rows", a.one("SELECT count(*) FROM event_2018_11"), test.rows)
 			want(t, "the other month", a.one("SELECT count(*) FROM event_2018_12"), "100")
 		})
+	}
+}
+
+// TestMadeMeanwhile has the partition come, or a stranger of its name, between the plan
+// and its creation. The first is what was wanted.
+func TestMadeMeanwhile(t *testing.T) {
+	t.Parallel()
+	for sql, code := range map[string]string{
+		"CREATE TABLE %s () INHERITS (event_master)": "",
+		"CREATE TABLE %s (LIKE event_master)":        "42P07",
+	} {
+		a := newApplied(t, twoMonths)
+		snap := a.observe()
+		plan := partition.Make(a.set, snap)
+		i := slices.IndexFunc(plan.Actions, func(act partition.Action) bool { return act.Kind == partition.Create })
+		if i < 0 {
+			t.Fatalf("nothing to create in %v", plan.Actions)
+		}
+		a.exec(fmt.Sprintf(sql, quoteName(plan.Actions[i].Table)))
+		_, err := a.apply(snap, plan.Actions[i])
+		var pgErr *pgconn.PgError
+		if errors.As(err, &pgErr); code == "" && err != nil || code != "" && (pgErr == nil || pgErr.Code != code) {
+			t.Errorf("after %s: %v, want %q", sql, err, code)
+		}
 	}
 }
 
