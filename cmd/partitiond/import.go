@@ -70,7 +70,7 @@ func (i *importOptions) run(ctx context.Context, args []string) error {
 func (i *importOptions) read(ctx context.Context, args []string) ([]imports.Set, error) {
 	if len(args) == 1 {
 		if i.url != "" || i.databases != nil {
-			return nil, exitError{exitUsage, errors.New("--url and --database: expected them without a file")}
+			return nil, exitError{exitUsage, errors.New("--url and --database name a database: expected them without a file")}
 		}
 		text, err := os.ReadFile(args[0])
 		if err != nil {
@@ -108,6 +108,7 @@ func (i *importOptions) connect(ctx context.Context) (*pgx.Conn, error) {
 		}
 		return d.connect(ctx)
 	}
+	// The error of a connection string never has its password.
 	if _, err := pgx.ParseConfig(i.url); err != nil {
 		return nil, exitError{exitUsage, fmt.Errorf("--url: %w", err)}
 	}

@@ -19,8 +19,8 @@ const maxDefaultRows = 10_000
 
 // Back plans how a set that [Forward] converted goes back, with all that has come since:
 // its partitions inherit from the old parent again. Rows of the default partition go to
-// the old parent itself, from where the next pass moves them, as it renews the routing
-// functions.
+// the old parent itself, and so do those that come until the routing functions have
+// been renewed and the trigger is enabled, which [Run] does next, or else the next pass.
 func Back(ctx context.Context, conn *pgx.Conn, set partition.Set, o Options) (Plan, error) {
 	set.Retention = partition.Retention{}
 	p := Plan{Set: set}
@@ -91,6 +91,7 @@ func Back(ctx context.Context, conn *pgx.Conn, set partition.Set, o Options) (Pl
 	}
 	b.write()
 	p.Swap.Bound = o.Bound
+	p.reroute = true
 	p.notes(facts{views: f.views, mentions: f.mentions})
 	p.Notes = append(p.Notes, fmt.Sprintf("the columns of each partition are its own from now on: a column that is dropped from %s has to be dropped from them as well", set.Parent))
 	return p, nil
@@ -206,6 +207,7 @@ func (b *back) write() {
 	b.add(&s.Lock, exclusive+b.kept.String(), "LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE", was)
 	b.guard(&s.Change)
 	b.align(&s.Change)
+	b.disableRouting(&s.Change, b.kept, b.old.triggers)
 	for _, c := range b.all {
 		b.add(&s.Change, underLock, "ALTER TABLE %s DETACH PARTITION %s", now, postgres.QuoteName(c.name()))
 		if c.Default {
@@ -296,6 +298,9 @@ func (b *back) empty(to *[]postgres.Statement, c child) {
 	b.add(to, underLock, "WITH moved AS (DELETE FROM %s RETURNING %s) INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM moved",
 		postgres.QuoteName(c.name()), list, was, list, list)
 	for _, t := range b.old.triggers {
+		if t.Name == b.plan.Set.Trigger {
+			continue
+		}
 		state := map[string]string{"O": "ENABLE TRIGGER", "R": "ENABLE REPLICA TRIGGER", "A": "ENABLE ALWAYS TRIGGER"}[t.Enabled]
 		if state != "" {
 			b.add(to, underLock, "ALTER TABLE %s %s %s", was, state, postgres.QuoteIdent(t.Name))

@@ -48,11 +48,13 @@ func TestKillMinus9(t *testing.T) {
 		}
 		t.Logf("%s: killed after %d statements", way, n-1)
 		f.want("SELECT count(*) FROM pg_class WHERE relname LIKE '%_partitioned'", "0")
+		// In between the daemon serves the set, whatever that makes of its functions.
+		f.pass()
 	}
 	w.stop()
 	f.want("SELECT count(*) FROM chat_master", strconv.Itoa(600+w.written))
-	f.want("SELECT count(*) FROM ONLY chat_master", "0")
 	f.pass()
+	f.want("SELECT count(*) FROM ONLY chat_master", "0")
 	f.want("SELECT count(*) FROM chat_master", strconv.Itoa(600+w.written))
 }
 

@@ -67,7 +67,7 @@ func TestBack(t *testing.T) {
 	rows := f.digest()
 	f.mustBack()
 	f.same("rows", rows, f.digest())
-	f.want("SELECT count(*) FROM ONLY chat_master", "10")
+	f.want("SELECT count(*) FROM ONLY chat_master", "0")
 	f.pass()
 	f.same("rows", rows, f.digest())
 	f.want("SELECT count(*) FROM ONLY chat_master", "0")

@@ -50,6 +50,9 @@ type Plan struct {
 	Swap  postgres.Swap
 	// After is what follows the swap, and blocks nobody.
 	After []postgres.Step
+	// reroute says that the routing functions are made anew after the swap, and the rows
+	// moved that have come to the parent itself.
+	reroute bool
 }
 
 func (p *Plan) stop(kind, what, hint string) {

@@ -106,12 +106,32 @@ func Run(ctx context.Context, stop <-chan struct{}, connect func(context.Context
 		}
 		r.Swapped = true
 		log.Info("swapped", "set", p.Set.Parent.String(), "held", out.Held.Round(time.Millisecond), "retries", out.Retries)
-		if _, err := session.Run(ctx, p.Set, p.Snapshot, p.After...); err != nil {
-			return r, fmt.Errorf("the swap is made, but not what follows it: %w", err)
+		if err := follow(ctx, session, p); err != nil {
+			return r, fmt.Errorf("the swap is made, but not what follows it, which a pass does: %w", err)
 		}
 		return r, nil
 	}
 	return r, fmt.Errorf("%s changed %d times between a plan and its swap: try again when it is quieter", set.Parent, maxRounds)
+}
+
+// follow does what comes after a swap.
+func follow(ctx context.Context, session *postgres.Session, p Plan) error {
+	if p.reroute {
+		snaps, err := postgres.Observe(ctx, session.Conn(), []partition.Set{p.Set})
+		if err != nil {
+			return fmt.Errorf("observe: %w", err)
+		}
+		for _, a := range partition.Make(p.Set, snaps[0]).Actions {
+			switch a.Kind {
+			case partition.Create, partition.RouteRows, partition.Sweep:
+				if _, err := session.Apply(ctx, p.Set, snaps[0], a); err != nil {
+					return fmt.Errorf("%s: %w", a, err)
+				}
+			}
+		}
+	}
+	_, err := session.Run(ctx, p.Set, p.Snapshot, p.After...)
+	return err
 }
 
 func carryOut(ctx context.Context, session *postgres.Session, p Plan, t Task, log *slog.Logger) error {

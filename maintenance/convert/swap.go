@@ -52,6 +52,7 @@ func (w *swapper) forward(rest partition.Name) {
 		for _, c := range w.children {
 			w.add(&s.Change, underLock, "ALTER TABLE %s NO INHERIT %s", postgres.QuoteName(c.name), now)
 		}
+		w.disableRouting(&s.Change, w.parent, w.triggers)
 	}
 	for _, i := range w.indexes {
 		w.renameIndex(&s.Change, w.parent, i, i.Name, suffixed(partition.Name{Local: i.Name}, w.aside).Local)
@@ -77,6 +78,16 @@ func (w *swapper) forward(rest partition.Name) {
 		w.add(&s.Change, underLock, "%s", v.Statement)
 	}
 	w.plan.After = append(w.plan.After, analyze(w.plan, w.parent))
+}
+
+// disableRouting leaves rows that come to the old parent in it, where they are to be
+// seen: the function of its trigger may become another one's, which would drop them.
+func (w *swapper) disableRouting(to *[]postgres.Statement, table partition.Name, triggers []trigger) {
+	for _, t := range triggers {
+		if t.Name == w.plan.Set.Trigger {
+			w.add(to, underLock, "ALTER TABLE %s DISABLE TRIGGER %s", postgres.QuoteName(table), postgres.QuoteIdent(t.Name))
+		}
+	}
 }
 
 // build makes the new parent aside, with all that has no name of its own.

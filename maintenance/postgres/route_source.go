@@ -23,7 +23,8 @@ func classifyFunction(source string) (state partition.FunctionState, fingerprint
 		return partition.FunctionOurs, m[1]
 	}
 	switch {
-	case routeTrace.MatchString(source):
+	case routeTrace.MatchString(source), classifyNotify(source) != partition.FunctionUnknown:
+		// The latter is left by a set that was declarative in between.
 		return partition.FunctionAltered, ""
 	case isSeedFunction(source):
 		return partition.FunctionSeed, ""
