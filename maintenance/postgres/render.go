@@ -95,13 +95,16 @@ func Render(set partition.Set, snap partition.Snapshot, a partition.Action) []St
 		return []Step{{Role: owner, SetLock: true, Statements: renderAttach(set, snap, a).all()}}
 	case partition.Analyze:
 		// From PostgreSQL 18 on it goes through the partitions, too, and locks them,
-		// unless it is told not to (PostgreSQL documentation, ANALYZE).
-		only := ""
+		// unless it is told not to (PostgreSQL documentation, ANALYZE). Those of a
+		// declarative parent it always went through, one after the other.
+		only, each := "", accessShare
 		if snap.Server.Version >= 180000 {
 			only = "ONLY "
+		} else if snap.Parent.Declarative {
+			each = shareUpdate
 		}
 		return []Step{{Alone: true, Waits: true, Role: owner, Statements: []Statement{{SQL: "ANALYZE " + only + table,
-			Lock: shareUpdate + a.Table.String() + "; " + accessShare + "each partition"}}}}
+			Lock: shareUpdate + a.Table.String() + "; " + each + "each partition"}}}}
 	}
 	panic("no renderer for action " + string(a.Kind)) // A test walks all kinds.
 }
