@@ -91,12 +91,10 @@ func (s *Session) exchangeDefault(ctx context.Context, set partition.Set, snap p
 		}
 	}()
 	aside, watch := x.prepareSQL()
-	err = inTx(func(tx pgx.Tx) error {
-		if err := execAll(ctx, tx, append(x.tidySQL(), aside...)...); err != nil {
-			return err
-		}
-		return x.foreignKeys(ctx, tx)
-	})
+	err = inTx(func(tx pgx.Tx) error { return execAll(ctx, tx, append(x.tidySQL(), aside...)...) })
+	if err == nil {
+		err = inTx(func(tx pgx.Tx) error { return x.foreignKeys(ctx, tx) })
+	}
 	if err != nil {
 		return fmt.Errorf("make tables aside: %w", err)
 	}

@@ -67,11 +67,14 @@ BEGIN
   END IF;
   RETURN NULL;
 END `, log, x.list(""), x.list("OLD."), x.list("NEW.")))),
-		fmt.Sprintf("REVOKE ALL ON FUNCTION %s() FROM PUBLIC", log))
-	watch = []string{
-		fmt.Sprintf("LOCK TABLE ONLY %s IN SHARE ROW EXCLUSIVE MODE", old),
+		fmt.Sprintf("REVOKE ALL ON FUNCTION %s() FROM PUBLIC", log),
+		// They do nothing yet, and show that there is something to tidy up.
 		fmt.Sprintf("CREATE TRIGGER %s AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW EXECUTE FUNCTION %s()", partition.LogTrigger, old, log),
 		fmt.Sprintf("CREATE TRIGGER %s_truncate AFTER TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION %s()", partition.LogTrigger, old, log),
+		fmt.Sprintf("ALTER TABLE %s DISABLE TRIGGER %s", old, partition.LogTrigger),
+		fmt.Sprintf("ALTER TABLE %s DISABLE TRIGGER %s_truncate", old, partition.LogTrigger))
+	watch = []string{
+		fmt.Sprintf("LOCK TABLE ONLY %s IN SHARE ROW EXCLUSIVE MODE", old),
 		// What a subscription brings fires only such.
 		fmt.Sprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER %s", old, partition.LogTrigger),
 		fmt.Sprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER %s_truncate", old, partition.LogTrigger),
