@@ -15,7 +15,7 @@ FUZZTIME ?= 20s
 # versions need modules that are not to be had from the Go module proxy.
 NFPM ?= $(GO) run github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.0
 
-.PHONY: help build deb image demo test test-matrix test-deb prove lint vulnerabilities fuzz bench bench-archive clean
+.PHONY: help build deb image demo test test-matrix test-deb prove soak lint vulnerabilities fuzz bench bench-archive clean
 
 help: ## say what each target does
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -61,6 +61,14 @@ prove: ## crash at every single point, and live through many random histories; t
 GOSEC ?= -exclude=G115,G204,G304
 
 lint: ## look for mistakes with go vet, staticcheck and gosec
+# How long make soak lasts; a minute is a month.
+SOAK ?= 10m
+
+soak: ## let a daemon live through a month a minute for SOAK, and draw its memory in bin/soak.svg
+	@mkdir -p bin
+	PARTITIOND_SOAK='$(SOAK)' PARTITIOND_SOAK_PLOT='$(CURDIR)/bin/soak.svg' $(GO) test -count=1 -v -timeout 0 -run '^TestSoak$$' ./maintenance/prove
+
+lint: ## look for mistakes with go vet and staticcheck
 	$(GO) vet ./...
 	$(GO) vet -tags man ./cmd/partitiond
 	$(GO) tool staticcheck ./...

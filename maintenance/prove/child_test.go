@@ -3,12 +3,16 @@ package prove
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
 	"os/exec"
+	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -34,6 +38,9 @@ type task struct {
 	Restore bool
 	// Endpoint is the S3 server's.
 	Endpoint string
+	// Shift is the file that the server's clock goes by. With it the child makes passes
+	// until its standard input ends, and tells of its goroutines after each.
+	Shift string
 	// At is the point at which it sends itself SIGKILL; at 0 it lives to tell how many
 	// there are.
 	At int64
@@ -53,6 +60,9 @@ func childTask(text string) error {
 	if err := json.Unmarshal([]byte(text), &k); err != nil {
 		return err
 	}
+	if k.Shift != "" {
+		return k.live()
+	}
 	t := &trap{at: k.At, spring: func(label string) {
 		fmt.Println(label)
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
@@ -69,6 +79,40 @@ func childTask(text string) error {
 		fmt.Printf("points %d\n", t.n.Load())
 	}
 	return nil
+}
+
+// live makes one pass after the other, by the server's clock.
+func (k task) live() error {
+	m, set, err := (&trap{}).maintainer(k, nil)
+	if err != nil {
+		return err
+	}
+	m.Log = silent
+	m.Clock = func() time.Time {
+		b, err := os.ReadFile(k.Shift)
+		if err != nil || len(b) != 8 {
+			return time.Time{} // A clock that is wrong keeps everything from being removed.
+		}
+		return time.Now().Add(time.Duration(binary.NativeEndian.Uint64(b)) * time.Second)
+	}
+	ctx, end := context.WithCancel(context.Background())
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		end()
+	}()
+	every := time.NewTicker(2 * time.Second)
+	for {
+		report, err := m.Pass(context.Background(), ctx.Done(), []partition.Set{set})
+		if err != nil {
+			return err
+		}
+		fmt.Printf("%s %d\n", strings.ReplaceAll(string(report.Status()), " ", "-"), runtime.NumGoroutine())
+		select {
+		case <-every.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 // maintainer returns one that walks into the trap. It connects by dial, if that is

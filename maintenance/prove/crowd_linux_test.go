@@ -155,7 +155,7 @@ func (l *lab) crowdWriter(ctx context.Context, number int, g *gate, committed fu
 				next++
 				ids = append(ids, strconv.Itoa(next))
 				ago := 0
-				if random.IntN(8) == 0 {
+				if random.IntN(3) == 0 {
 					ago = random.IntN(5) // Some are late.
 				}
 				if _, err := tx.Exec(ctx, "INSERT INTO events (id, at) VALUES ($1::text::bigint, now() - make_interval(months => $2, secs => $3))", ids[len(ids)-1], ago, random.IntN(1000)); err != nil {
