@@ -107,6 +107,14 @@ func (k task) live() error {
 			return err
 		}
 		fmt.Printf("%s %d\n", strings.ReplaceAll(string(report.Status()), " ", "-"), runtime.NumGoroutine())
+		for _, a := range report.Sets[0].Actions {
+			if a.Error != "" {
+				fmt.Printf("%s %s: %s\n", a.Action, a.Table, a.Error)
+			}
+		}
+		for _, p := range report.Sets[0].Problems {
+			fmt.Printf("%s %s: %s\n", p.Kind, p.Table, p.Text)
+		}
 		select {
 		case <-every.C:
 		case <-ctx.Done():

@@ -79,6 +79,7 @@ retention = { keep = "2 months", then = "archive", archive = "{{archive}}", max_
 	}
 	l.settled(t, w, model, "after all")
 	t.Logf("%d rows, %d passes (%v), %d restores in %s", rows, daemon.passes, daemon.statuses, restored, length)
+	t.Logf("what passes told of:\n%s", strings.Join(daemon.output, "\n"))
 	report(t, samples)
 }
 
