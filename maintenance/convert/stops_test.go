@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/partitiond/partitiond/maintenance/convert"
+	"github.com/partitiond/partitiond/maintenance/pgtemp/pgtest"
 )
 
 // TestStops puts one thing after the other in the way of a conversion: it is listed with
@@ -46,6 +49,8 @@ func TestStops(t *testing.T) {
 		{"invalid index", "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'idx_user_id'::regclass", "UPDATE pg_index SET indisvalid = true WHERE indexrelid = 'idx_user_id'::regclass"},
 		{"foreign table", "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w; CREATE FOREIGN TABLE away (CHECK (created_at >= '2001-01-01'::timestamp AND created_at < '2001-02-01'::timestamp)) INHERITS (chat_master) SERVER s",
 			"DROP FOREIGN DATA WRAPPER w CASCADE"},
+		{"subscription", "CREATE SUBSCRIPTION s CONNECTION 'host=/nowhere' PUBLICATION p WITH (connect = false, slot_name = NONE); INSERT INTO pg_subscription_rel SELECT oid, 'chat_master'::regclass, 'r' FROM pg_subscription WHERE subname = 's'",
+			"DROP SUBSCRIPTION s"},
 		{"name taken", "CREATE TABLE chat_master_inherited ()", "DROP TABLE chat_master_inherited"},
 		{"name taken", "CREATE VIEW chat_default AS SELECT 1", "DROP VIEW chat_default"},
 		{"overlap", "CREATE TABLE twice (CHECK (created_at >= date_trunc('month', '2018-11-01'::timestamp) AND created_at < '2999-01-01'::timestamp)) INHERITS (chat_master)", "DROP TABLE twice"},
@@ -108,4 +113,48 @@ func TestStopsForPrivilege(t *testing.T) {
 	f.want("SELECT pg_get_userbyid(relowner) FROM pg_class WHERE relname IN ('chat_master', 'chat_default')", owner+"\n"+owner)
 	f.want("SELECT count(*) FROM v", "1")
 	f.want("SELECT string_agg(prrelid::regclass::text, ' ' ORDER BY prrelid::regclass::text) LIKE '%chat_master' FROM pg_publication_rel", "true")
+}
+
+// TestStopsOfWhole has tables that cannot become the first partition of a set.
+func TestStopsOfWhole(t *testing.T) {
+	t.Parallel()
+	f := &fixture{t: t, db: pgtest.New(t)}
+	f.conn = f.db.Conn(t)
+	f.configure(eventsSet)
+	f.exec(`CREATE TABLE kinds (id int PRIMARY KEY); CREATE TYPE shape AS (at timestamp, n int);
+		CREATE FUNCTION g() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'`)
+	for _, c := range []struct{ kind, table string }{
+		{"typed table", "CREATE TABLE events OF shape"},
+		{"table with children", "CREATE TABLE events (at timestamp); CREATE TABLE below () INHERITS (events)"},
+		{"generated key", "CREATE TABLE events (given timestamp, at timestamp GENERATED ALWAYS AS (given) STORED)"},
+		{"foreign key", "CREATE TABLE events (at timestamp, kind int); ALTER TABLE events ADD FOREIGN KEY (kind) REFERENCES kinds NOT VALID"},
+		{"foreign key to it", "CREATE TABLE events (at timestamp UNIQUE); CREATE TABLE refers (at timestamp REFERENCES events (at))"},
+		{"rows without a key", "CREATE TABLE events (at timestamp); INSERT INTO events VALUES (NULL)"},
+		{"rows without a key", "CREATE TABLE events (at timestamp); INSERT INTO events VALUES ('infinity')"},
+		{"trigger", "CREATE TABLE events (at timestamp); CREATE TRIGGER z AFTER INSERT ON events REFERENCING NEW TABLE AS fresh FOR EACH ROW EXECUTE FUNCTION g()"},
+		{"unlogged table", "CREATE UNLOGGED TABLE events (at timestamp)"},
+		{"unsupported", "CREATE TABLE events (at text)"},
+		{"unsupported", "CREATE VIEW events AS SELECT localtimestamp AS at"},
+		{"replica identity", "CREATE TABLE events (id int PRIMARY KEY, at timestamp); ALTER TABLE events REPLICA IDENTITY USING INDEX events_pkey"},
+		{"name taken", "CREATE TABLE events (at timestamp); CREATE TABLE events_first ()"},
+		{"no parent", "SELECT"},
+	} {
+		t.Run(c.kind, func(t *testing.T) {
+			f := *f
+			f.t = t
+			f.exec(c.table)
+			before := f.schema()
+			r, err := convert.Run(t.Context(), nil, f.connect, f.set, func(ctx context.Context, conn *pgx.Conn) (convert.Plan, error) {
+				return convert.Whole(ctx, conn, f.set, time.Time{}, convert.Options{Bound: options.Bound, WidenKeys: true})
+			}, f.m.Log)
+			if !errors.Is(err, convert.ErrStops) || r.Swapped || r.Tasks > 0 || !slices.ContainsFunc(r.Plan.Stops, func(s convert.Stop) bool { return s.Kind == c.kind && s.What != "" }) {
+				t.Errorf("%v, in the way: %q", err, r.Plan.Stops)
+			}
+			f.same("the schema", before, f.schema())
+			for _, name := range strings.Fields(f.query("SELECT CASE relkind WHEN 'v' THEN 'VIEW:' ELSE 'TABLE:' END || relname FROM pg_class WHERE relname IN ('refers', 'below', 'events_first', 'events')")) {
+				kind, name, _ := strings.Cut(name, ":")
+				f.exec("DROP " + kind + " IF EXISTS " + name + " CASCADE")
+			}
+		})
+	}
 }

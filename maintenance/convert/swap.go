@@ -60,9 +60,10 @@ func (w *swapper) forward(rest partition.Name) {
 	w.add(&s.Change, underLock, "ALTER TABLE %s RENAME TO %s", now, postgres.QuoteIdent(w.kept.Local))
 	w.add(&s.Change, underLock, "ALTER TABLE %s RENAME TO %s", postgres.QuoteName(w.interim), postgres.QuoteIdent(w.parent.Local))
 	w.equip(&s.Change)
+	// From release 17 on a table with an identity of its own cannot be attached.
+	w.hand(&s.Change, w.kept, w.parent)
 	w.attach(&s.Change)
 	w.defaultPartition(&s.Change, rest)
-	w.hand(&s.Change, w.kept, w.parent)
 	for _, t := range w.triggers {
 		if w.whole && t.ForRows {
 			// A partition is given its own by the parent's.
