@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -77,19 +78,20 @@ func (s *Session) Swap(ctx context.Context, set partition.Set, snap partition.Sn
 			if err := exec("bound the wait for locks", "SELECT set_config('statement_timeout', current_setting('lock_timeout'), true)"); err != nil {
 				return err
 			}
+			// Set while nobody waits yet; the other bound comes with the locks themselves, so
+			// that they are held for one round trip only before the changes begin.
+			idle := fmt.Sprintf("%dms", max(w.Bound, time.Second).Milliseconds())
+			if _, err := tx.Exec(ctx, "SELECT set_config('idle_in_transaction_session_timeout', $1, true)", idle); err != nil {
+				return fmt.Errorf("set idle_in_transaction_session_timeout: %w", err)
+			}
+			locks := append(slices.Clone(w.Lock), Statement{SQL: fmt.Sprintf("SELECT pg_catalog.set_config('statement_timeout', '%dms', true)", w.Bound.Milliseconds())})
 			held := time.Now()
 			defer func() { out.Held = time.Since(held) }()
-			if err := exec("take the locks", block(w.Lock, role)); err != nil {
+			if err := exec("take the locks", block(locks, role)); err != nil {
 				if isCanceled(err) && ctx.Err() == nil {
 					return fmt.Errorf("%w: %w", errNotInTime, err)
 				}
 				return err
-			}
-			bound := fmt.Sprintf("%dms", w.Bound.Milliseconds())
-			for _, name := range []string{"statement_timeout", "idle_in_transaction_session_timeout"} {
-				if _, err := tx.Exec(ctx, "SELECT set_config($1, $2, true)", name, bound); err != nil {
-					return fmt.Errorf("set %s: %w", name, err)
-				}
 			}
 			err := exec("swap", block(w.Change, role))
 			if err != nil && isCanceled(err) && ctx.Err() == nil {
