@@ -134,12 +134,17 @@ func (c *converted) prepare(ctx context.Context) error {
 
 func (c *converted) convert(ctx context.Context, w *conversion, back bool) error {
 	connect := func(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, c.url) }
+	return converting(ctx, connect, c.set, back, w)
+}
+
+// converting converts a set, and tells how that went.
+func converting(ctx context.Context, connect func(context.Context) (*pgx.Conn, error), set partition.Set, back bool, w *conversion) error {
 	o := convert.Options{Bound: 10 * time.Second}
-	r, err := convert.Run(ctx, nil, connect, c.set, func(ctx context.Context, conn *pgx.Conn) (convert.Plan, error) {
+	r, err := convert.Run(ctx, nil, connect, set, func(ctx context.Context, conn *pgx.Conn) (convert.Plan, error) {
 		if back {
-			return convert.Back(ctx, conn, c.set, o)
+			return convert.Back(ctx, conn, set, o)
 		}
-		return convert.Forward(ctx, conn, c.set, o)
+		return convert.Forward(ctx, conn, set, o)
 	}, slog.New(slog.DiscardHandler))
 	if err == nil && !r.Swapped {
 		err = fmt.Errorf("nothing was swapped: %s, %q", r.Plan.Done, r.Plan.Stops)

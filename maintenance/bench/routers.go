@@ -30,7 +30,7 @@ const pastMonths, aheadMonths = 35, 2
 func seedMonths(ctx context.Context, s *seeded) error { return s.months(ctx, -pastMonths, aheadMonths) }
 
 // The names of the ways that others are compared with, and of ours.
-const seedWay, partmanWay, ourWay = "seed", "pg_partman 4", "partitiond"
+const seedWay, partmanWay, ourWay, declarativeWay, convertedWay = "seed", "pg_partman 4", "partitiond", "declarative parent", "partitiond, converted"
 
 // routers are the ways, in the order of the report's columns.
 func routers() []*router {
@@ -45,7 +45,8 @@ func routers() []*router {
 			_, err := s.pass(ctx, "")
 			return err
 		}},
-		{name: "declarative parent", build: buildDeclarative},
+		{name: declarativeWay, build: buildDeclarative},
+		{name: convertedWay, build: buildConverted},
 		{name: "straight into the child", straight: true, build: seedMonths},
 	}
 }
@@ -95,6 +96,18 @@ func buildDeclarative(ctx context.Context, s *seeded) error {
 			strings.TrimPrefix(s.literal(m), "timestamp "), strings.TrimPrefix(s.literal(m+1), "timestamp "))
 	}
 	return runSQL(ctx, s.conn, statements)
+}
+
+// buildConverted makes the seed's set a declarative one, and then a pass over it.
+func buildConverted(ctx context.Context, s *seeded) error {
+	if err := seedMonths(ctx, s); err != nil {
+		return err
+	}
+	if err := s.convert(ctx); err != nil {
+		return err
+	}
+	_, err := s.pass(ctx, "")
+	return err
 }
 
 // into is the table to write to.

@@ -59,7 +59,7 @@ func routing(ctx context.Context, e *env) (t table, err error) {
 	for _, r := range ways {
 		t.head = append(t.head, r.name)
 	}
-	t.head = append(t.head, "partitiond / seed", "partitiond / pg_partman 4")
+	t.head = append(t.head, "partitiond / seed", "partitiond / pg_partman 4", "converted / declarative")
 	for _, w := range workloads {
 		fmt.Fprintf(e.log, "  %s\n", w.name)
 		rates, err := takeTurns(ctx, e, ways, w)
@@ -77,7 +77,7 @@ func routing(ctx context.Context, e *env) (t table, err error) {
 				line = append(line, measure.Thousands(measure.Median(rates[r.name])))
 			}
 		}
-		t.rows = append(t.rows, append(line, times(rates[ourWay], rates[seedWay]), times(rates[ourWay], rates[partmanWay])))
+		t.rows = append(t.rows, append(line, times(rates[ourWay], rates[seedWay]), times(rates[ourWay], rates[partmanWay]), times(rates[convertedWay], rates[declarativeWay])))
 	}
 	t.notes = []string{fmt.Sprintf("All have tables for %d months, without indexes. Clients, pgbench and the server share the machine. "+
 		"pg_partman has its defaults, by which months further than four from the present one are found by EXECUTE; a seed's "+

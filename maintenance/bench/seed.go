@@ -136,13 +136,12 @@ func (s *seeded) dropIndexes(ctx context.Context) error {
 // pass makes one pass of the daemon's own code over the set, with what follows the
 // parent and the key in the configuration, and fails unless all of it is done.
 func (s *seeded) pass(ctx context.Context, policy string) (maintenance.Report, error) {
-	text := fmt.Sprintf("[database]\nurl = %q\n[[set]]\nparent = %q\nkey = \"created_at\"\n%s", s.url, "public."+s.local, policy)
-	c, err := config.Parse("bench.toml", []byte(text))
+	c, err := s.configure(policy)
 	if err != nil {
 		return maintenance.Report{}, err
 	}
 	m := &maintenance.Maintainer{
-		Connect:   func(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, s.url) },
+		Connect:   s.another,
 		Log:       slog.New(slog.DiscardHandler),
 		Archiving: maintenance.Archiving{Format: archive.Format(c.Archive.Format), PartBytes: c.Archive.PartBytes},
 	}
@@ -161,4 +160,22 @@ func (s *seeded) pass(ctx context.Context, policy string) (maintenance.Report, e
 		}
 	}
 	return report, err
+}
+
+// configure reads a configuration for the set.
+func (s *seeded) configure(policy string) (*config.Config, error) {
+	text := fmt.Sprintf("[database]\nurl = %q\n[[set]]\nparent = %q\nkey = \"created_at\"\n%s", s.url, "public."+s.local, policy)
+	return config.Parse("bench.toml", []byte(text))
+}
+
+// another opens one more connection.
+func (s *seeded) another(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, s.url) }
+
+// convert makes the set a declarative one.
+func (s *seeded) convert(ctx context.Context) error {
+	c, err := s.configure("")
+	if err != nil {
+		return err
+	}
+	return converting(ctx, s.another, c.Databases[0].Sets[0].Set, false, &conversion{})
 }

@@ -43,16 +43,28 @@ limits = { lock_timeout = "200ms", retries = 100, retry_wait = "5ms", max_retry_
 // newFixture makes the seed's set with rows in each of six months, adopted by a pass.
 func newFixture(t *testing.T, more string) *fixture {
 	t.Helper()
+	f := newSchema(t, sql.NewSchema()+more)
+	f.pass()
+	f.fill()
+	f.pass()
+	return f
+}
+
+// newSchema makes the seed's schema.
+func newSchema(t *testing.T, schema string) *fixture {
+	t.Helper()
 	f := &fixture{t: t, db: pgtest.New(t)}
 	f.conn = f.db.Conn(t)
 	f.configure(seedSet)
-	f.exec(sql.NewSchema())
-	f.exec(more)
-	f.pass()
+	f.exec(schema)
+	return f
+}
+
+// fill inserts rows of six months.
+func (f *fixture) fill() {
+	f.t.Helper()
 	f.exec(`INSERT INTO chat_master (program_id, user_id, dialogue, created_at)
 		SELECT 'p' || i % 3, 'u' || i % 7, 'text ' || i, date_trunc('month', localtimestamp) - make_interval(months => i % 6, hours => -i % 600) FROM generate_series(1, 600) i`)
-	f.pass()
-	return f
 }
 
 func (f *fixture) configure(text string) {

@@ -65,7 +65,7 @@ func (p *Plan) prepare(pass partition.Plan, f facts) {
 	}
 	for _, a := range pass.Actions {
 		switch a.Kind {
-		case partition.Constrain, partition.Align, partition.Index, partition.Sweep, partition.Create:
+		case partition.Constrain, partition.Align, partition.Index, partition.Sweep, partition.Create, partition.RouteRows:
 			act(a)
 		}
 	}

@@ -3,6 +3,8 @@ package convert_test
 import (
 	"strings"
 	"testing"
+
+	"github.com/partitiond/partitiond/sql"
 )
 
 // TestForward converts the seed's set: no row comes or goes, no file is written anew,
@@ -41,6 +43,21 @@ func TestForward(t *testing.T) {
 	if r = f.mustForward(); r.Plan.Done == "" || r.Swapped {
 		t.Errorf("converted twice: %+v", r)
 	}
+}
+
+// TestForwardBeforeAnyPass converts what the seed's own trigger has made: it is adopted
+// on the way, so that a pass afterwards knows the functions, and the way back has them.
+func TestForwardBeforeAnyPass(t *testing.T) {
+	t.Parallel()
+	f := newSchema(t, sql.Text("seed.sql"))
+	f.fill()
+	before := f.digest()
+	f.mustForward()
+	f.same("rows", before, f.digest())
+	f.pass()
+	f.mustBack()
+	f.pass()
+	f.same("rows", before, f.digest())
 }
 
 // TestBack goes back after a new partition, rows in the default partition, another
