@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"io"
 	"net/http"
 	"os"
 	"strings"
@@ -165,39 +164,22 @@ func TestDaemonOfSeveralDatabases(t *testing.T) {
 			}
 		}
 	}()
-	get := func(path string) (int, string) {
-		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+path, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		res, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer res.Body.Close()
-		body, err := io.ReadAll(res.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return res.StatusCode, string(body)
-	}
-	if status, text := get("/readyz"); status != http.StatusServiceUnavailable || text != "not ready: 1 of 2 databases cannot be looked at\n" {
+	if status, text := get(t, address, "/readyz", "", ""); status != http.StatusServiceUnavailable || text != "not ready: 1 of 2 databases cannot be looked at\n" {
 		t.Errorf("%d %s", status, text)
 	}
-	_, metrics := get("/metrics")
+	_, metrics := get(t, address, "/metrics", "", "")
 	expect(t, metrics, `partitiond_up{database="a"} 1`, `partitiond_up{database="gone"} 0`, `partitiond_set_healthy{database="a",set="public.events"} 1`,
 		`partitiond_actions_total{action="create",database="a",outcome="done",set="public.events"} 3`)
-	_, page := get("/")
+	_, page := get(t, address, "/", "", "")
 	expect(t, page, "<b>gone</b> The database cannot be looked at", "a public.events <span")
 
 	a.writeAll(member("b", b.db.URL) + member("a", a.db.URL) + settings)
 	hangUp(t)
 	<-reread
-	if status, text := get("/readyz"); status != http.StatusOK {
+	if status, text := get(t, address, "/readyz", "", ""); status != http.StatusOK {
 		t.Errorf("%d %s", status, text)
 	}
-	_, metrics = get("/metrics")
+	_, metrics = get(t, address, "/metrics", "", "")
 	expect(t, metrics, `partitiond_up{database="b"} 1`, `partitiond_set_healthy{database="b",set="public.events"} 0`,
 		`partitiond_actions_total{action="create",database="a",outcome="done",set="public.events"} 3`)
 	if strings.Contains(metrics, "gone") {

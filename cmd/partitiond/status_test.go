@@ -90,27 +90,7 @@ func TestDaemonMovesItsMonitor(t *testing.T) {
 	defer cancel()
 	first, _ := log.await("the monitor listens")["address"].(string)
 	log.await("the pass ended")
-	get := func(address, path, user, password string) (int, string) {
-		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+path, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if user != "" {
-			req.SetBasicAuth(user, password)
-		}
-		res, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer res.Body.Close()
-		body, err := io.ReadAll(res.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return res.StatusCode, string(body)
-	}
-	_, metrics := get(first, "/metrics", "", "")
+	_, metrics := get(t, first, "/metrics", "", "")
 	expect(t, metrics, `partitiond_actions_total{action="create",outcome="done",set="public.events"} 3`, "partitiond_config_last_reload_successful 1")
 
 	// A listener that cannot be moved leaves all as it was.
@@ -122,7 +102,7 @@ func TestDaemonMovesItsMonitor(t *testing.T) {
 	c.write(c.db.URL, monitorAt(taken.Addr().String(), ""))
 	hangUp(t)
 	log.await("the file is not good, the old configuration stays")
-	_, metrics = get(first, "/metrics", "", "")
+	_, metrics = get(t, first, "/metrics", "", "")
 	expect(t, metrics, "partitiond_config_last_reload_successful 0")
 
 	secret := filepath.Join(t.TempDir(), "password")
@@ -133,10 +113,10 @@ func TestDaemonMovesItsMonitor(t *testing.T) {
 	hangUp(t)
 	second, _ := log.await("the monitor listens")["address"].(string)
 	log.await("read the configuration again")
-	if status, _ := get(second, "/", "", ""); status != http.StatusUnauthorized {
+	if status, _ := get(t, second, "/", "", ""); status != http.StatusUnauthorized {
 		t.Errorf("without a password: %d", status)
 	}
-	status, metrics := get(second, "/metrics", "ops", "hunter2")
+	status, metrics := get(t, second, "/metrics", "ops", "hunter2")
 	if status != http.StatusOK {
 		t.Errorf("with the password: %d", status)
 	}
@@ -150,4 +130,26 @@ func TestDaemonMovesItsMonitor(t *testing.T) {
 	if got := <-code; got != exitOK {
 		t.Errorf("the daemon exits with %d", got)
 	}
+}
+
+// get asks a monitor for a path, as a user if that is not empty.
+func get(t *testing.T, address, path, user, password string) (status int, body string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if user != "" {
+		req.SetBasicAuth(user, password)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(text)
 }

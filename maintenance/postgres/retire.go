@@ -86,12 +86,7 @@ func (s *Session) retireOnce(ctx context.Context, set partition.Set, snap partit
 }
 
 func (s *Session) retireInTx(ctx context.Context, tx pgx.Tx, set partition.Set, snap partition.Snapshot, a partition.Action, archived Archived, step Step, soon *bool, out *Outcome) error {
-	exec := func(sql string) error {
-		if _, err := tx.Exec(ctx, sql); err != nil {
-			return fmt.Errorf("run %s: %w", brief(sql), err)
-		}
-		return nil
-	}
+	exec := func(sql string) error { return execAll(ctx, tx, sql) }
 	locks, removal := step.Statements[:2], step.Statements[2:]
 	if err := exec(shortWait); err != nil {
 		return err
@@ -129,8 +124,14 @@ func (s *Session) retireInTx(ctx context.Context, tx pgx.Tx, set partition.Set, 
 		gone.Moved = partition.Name{Schema: set.Retention.Schema, Local: moved.Table.Local}
 		out.Archive = gone.Moved.String()
 	}
+	return s.removeNoting(ctx, tx, step.Role, removal, gone, out)
+}
+
+// removeNoting is the end of every removal: its statements, and then, in the same
+// transaction, the line in the history, where there is one.
+func (s *Session) removeNoting(ctx context.Context, tx pgx.Tx, role string, removal []Statement, gone Event, out *Outcome) error {
 	for _, st := range removal {
-		if err := exec(st.SQL); err != nil {
+		if err := execAll(ctx, tx, st.SQL); err != nil {
 			return err
 		}
 	}
@@ -138,7 +139,7 @@ func (s *Session) retireInTx(ctx context.Context, tx pgx.Tx, set partition.Set, 
 		out.Unrecorded = true
 		return nil
 	}
-	return asSession(ctx, tx, step.Role, func() error { return s.note(ctx, tx, gone) })
+	return asSession(ctx, tx, role, func() error { return s.note(ctx, tx, gone) })
 }
 
 // lockForRemoval locks a partition against everybody, when it holds what was

@@ -287,14 +287,5 @@ func (s *Session) removeTakenOut(ctx context.Context, tx pgx.Tx, set partition.S
 			removal = append([]Statement{drop}, removal[1:]...)
 		}
 	}
-	for _, st := range removal {
-		if err := exec(st.SQL); err != nil {
-			return err
-		}
-	}
-	if !s.recorded {
-		out.Unrecorded = true
-		return nil
-	}
-	return asSession(ctx, tx, step.Role, func() error { return s.note(ctx, tx, gone) })
+	return s.removeNoting(ctx, tx, step.Role, removal, gone, out)
 }

@@ -20,21 +20,5 @@ func PropertySQL(table partition.Name, c partition.Change) []string {
 	return out
 }
 
-// BoundsSQL returns bounds as the expression of a CHECK on the bare key.
-func BoundsSQL(keyColumn string, key partition.KeyType, b partition.Bounds) string {
-	return boundsExpression(keyColumn, key, b)
-}
-
 // ForValuesSQL returns bounds as ATTACH PARTITION takes them.
-func ForValuesSQL(key partition.KeyType, b partition.Bounds) string {
-	edge := func(e partition.Edge) string {
-		switch {
-		case e.Inf < 0:
-			return "MINVALUE"
-		case e.Inf > 0:
-			return "MAXVALUE"
-		}
-		return quoteLiteral(edgeText(key, e))
-	}
-	return "FOR VALUES FROM (" + edge(b.From) + ") TO (" + edge(b.To) + ")"
-}
+func ForValuesSQL(key partition.KeyType, b partition.Bounds) string { return forValues(key, b) }
