@@ -12,28 +12,29 @@ with a set's names filled in, see partitiond --run-now --dry-run, or \sf in psql
 
 How a row finds its way:
 
-1. The branches are constant, so that no row costs a look at a catalog. The
-   first row that a transaction has for a branch makes sure of its table: it
-   locks it ROW EXCLUSIVE, as an INSERT does, and notes that in a setting which
-   ends with the transaction, as the lock does. From then on nobody can take the
-   table away, and no row needs an exception block, which would cost a
+1. The branches are constant, so that no row costs a look at a catalog. Those of
+   the nearest periods come first, and write their row at once, column by column:
+   nothing takes less time. Each holds as long as F_fits says so, which costs no
+   row anything: it is declared IMMUTABLE though it reads catalogs. On purpose: the
+   planner calls it once for each plan and puts in the answer, and a plan is made
+   anew when one of the tables changes that it has as constants (PostgreSQL
+   documentation, 38.7 Function Volatility Categories, and PREPARE). The table is
+   such a constant by its OID, which is no error when it is gone. So a table that
+   was dropped, renamed, detached or got other columns before the transaction
+   began is met there, and the row goes on to 2. The daemon never removes the
+   table of such a branch: the branch goes first, and then whoever wrote to the
+   parent at that time is waited for. Who takes one away by hand, while a
+   transaction is writing to the parent, may fail that transaction.
+2. The first row that a transaction has for another branch makes sure of its
+   table: it locks it ROW EXCLUSIVE, as an INSERT does, and notes that in a setting
+   which ends with the transaction, as the lock does. From then on nobody can take
+   the table away, and no row needs an exception block, which would cost a
    transaction id each. A table that is gone, or may not be written, is met in
-   that one place, and the row goes on to 3. The nearest periods' branches lock
-   in place, since most transactions write one row of the present, for which this
-   is all there is; and a transaction without an id has written nothing yet, so
-   that its first row makes no note, which would take as long as to lock once
-   more. Each expression is prepared anew in each transaction (PostgreSQL's
-   pl_exec.c, exec_eval_simple_expr), so that such a row meets as few as can be.
-   The other branches share one exception block: each brings variables that
-   every call of the function makes. Expressions stand in IF and EXIT, for
-   PL/pgSQL runs PERFORM as a query (PostgreSQL documentation, 43.5.2).
-2. F_fits is declared IMMUTABLE though it reads catalogs. On purpose: the planner
-   calls it once for each plan and puts in the answer, and a plan is made anew
-   when one of the tables changes that it has as constants (PostgreSQL
-   documentation, 38.7 Function Volatility Categories, and PREPARE). The nearest
-   periods' rows are written column by column, which takes the least time, as long
-   as the columns are what they were. NEW.* by position follows columns that are
-   added, renamed and dropped later.
+   that one place, and the row goes on to 3. The branches share one exception
+   block: each brings variables that every call of the function makes. NEW.* by
+   position follows columns that are added, renamed and dropped later; F_fits
+   tells whether it may be used. Expressions stand in IF and EXIT, for PL/pgSQL
+   runs PERFORM as a query (PostgreSQL documentation, 43.5.2).
 3. Otherwise F_create answers with the partition, found by its CHECK and not by
    its name, and the row goes there column by column. Where it has no answer
    (the date is out of all reason, the name is taken) the row stays in the
@@ -45,6 +46,13 @@ DECLARE
   parent_columns pg_catalog.text[];
   child_columns pg_catalog.text[];
 BEGIN
+{{- if .Known}}
+  -- What is given by its OID has to have the name by which it is written to.
+  IF child::text <> (CASE child::oid
+{{- range .Known}} WHEN {{.OID}} THEN format('%I.%I', {{.Schema}}, {{.Local}}){{end}} ELSE child::text END) THEN
+    RETURN false;
+  END IF;
+{{- end}}
   -- This is planned afresh with each call, so it knows the tables as they are
   -- now, however old the snapshot is. The cast fails unless child inherits from
   -- parent; then columns of one name are of one type.
@@ -303,23 +311,6 @@ INSERT INTO {{.Table}} SELECT NEW.* WHERE false;
   EXIT branches;
 END;{{end}}
 
-{{define "near"}}
-IF pg_catalog.current_setting({{.Held}}, true) IS DISTINCT FROM 'held' THEN
-  BEGIN
-{{indent (indent (include "lock" .))}}
-{{indent (include "gone" .)}}
-{{- with .ByName}}
-  IF {{.Fits}}
-      AND (pg_catalog.pg_current_xact_id_if_assigned() IS NULL OR pg_catalog.set_config({{$.Held}}, 'held', true) <> '') THEN
-    INSERT INTO {{$.Table}} ({{.Columns}}) VALUES ({{.Values}});
-    EXIT routed;
-  END IF;
-{{- end}}
-  EXIT branches WHEN (CASE WHEN pg_catalog.pg_current_xact_id_if_assigned() IS NOT NULL THEN pg_catalog.set_config({{.Held}}, 'held', true) END) = '';
-END IF;
-{{- include "insert" .}}
-{{end}}
-
 {{define "far"}}
 IF (CASE WHEN locked THEN pg_catalog.set_config({{.Held}}, 'held', true) ELSE pg_catalog.current_setting({{.Held}}, true) END) = 'held' THEN
 {{indent (include "insert" .)}}
@@ -347,6 +338,15 @@ EXIT branches;
 {{- end}}
 
 {{define "row"}}
+BEGIN
+{{- range $i, $branch := .Direct}}
+  {{if $i}}ELSIF{{else}}IF{{end}} {{.Condition}} AND {{.ByName.Fits}} THEN
+    INSERT INTO {{.Table}} ({{.ByName.Columns}}) VALUES ({{.ByName.Values}});
+    RETURN NULL;
+{{- end}}
+{{- if .Direct}}
+  END IF;
+{{end}}
 DECLARE
   locked pg_catalog.bool; -- A value would be computed for every row.
 BEGIN
@@ -354,17 +354,7 @@ BEGIN
 BEGIN
   <<branches>>
   LOOP
-{{- range $i, $branch := .Near}}
-    {{if $i}}ELSIF{{else}}IF{{end}} {{.Condition}} THEN
-{{indent (indent (indent (include "near" .)))}}
-{{- end}}
-{{- if .Near}}
-    ELSE
-{{indent (indent (indent (include "tree" (.With "far"))))}}
-    END IF;
-{{- else}}
 {{indent (indent (include "tree" (.With "far")))}}
-{{- end}}
 {{- if .Tree}}
 
     -- This transaction has not locked the row's table yet. It does, and tries again.
@@ -449,6 +439,7 @@ BEGIN
   END;
 END routed;
 RETURN NULL;
+END;
 END
 {{end}}
 

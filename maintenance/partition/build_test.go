@@ -78,7 +78,7 @@ func settle(s Set, snap *Snapshot) {
 	snap.Parent.Routing = Routing{Trigger: true, Function: FunctionOurs}
 	snap.Parent.Analyzed, snap.Parent.LastAnalyze = true, snap.Server.Now
 	if r := only(Make(s, *snap), RouteRows); len(r) == 1 {
-		snap.Parent.Routing.Fingerprint = r[0].Route.Fingerprint()
+		snap.Parent.Routing.Fingerprint, snap.Parent.Routing.Direct = r[0].Route.Fingerprint(), r[0].Route.DirectOIDs()
 	}
 }
 

@@ -46,6 +46,7 @@ func TestRoutingStates(t *testing.T) {
 		{"only the trigger's name, taken over", with(func(r *Routing) { r.Trigger, r.TriggerOther = false, "AFTER INSERT" }), true, "the trigger is missing", ""},
 		{"seed", with(func(r *Routing) { r.Function, r.Fingerprint = FunctionSeed, "" }), false, "the routing function makes tables by itself from any row", ""},
 		{"stale", with(func(r *Routing) { r.Fingerprint = "stale" }), false, "the routing function does not match the present partitions", ""},
+		{"a table made anew", with(func(r *Routing) { r.Direct = []uint32{77} }), false, "the routing function knows another table of a present partition's name", ""},
 		{"altered", with(func(r *Routing) { r.Function, r.Fingerprint = FunctionAltered, "" }), false, "the routing function was altered", ""},
 		{"unknown", with(func(r *Routing) { r.Function, r.Fingerprint = FunctionUnknown, "" }), false, "", unknownText},
 		{"unknown, taken over", with(func(r *Routing) { r.Function, r.Fingerprint = FunctionUnknown, "" }), true, "the routing function is taken over", ""},
@@ -60,10 +61,13 @@ func TestRoutingStates(t *testing.T) {
 			t.Parallel()
 			s := monthly(t, keep("3 months", Drop), func(s *Set) { s.Takeover = test.takeover })
 			snap := settled(t, s, months(t, s, "2018-07", "2019-01")...) // The oldest is due.
-			fingerprint := snap.Parent.Routing.Fingerprint
+			fingerprint, direct := snap.Parent.Routing.Fingerprint, snap.Parent.Routing.Direct
 			snap.Parent.Routing = test.routing
 			if test.routing.Fingerprint == own {
 				snap.Parent.Routing.Fingerprint = fingerprint
+			}
+			if test.routing.Direct == nil {
+				snap.Parent.Routing.Direct = direct
 			}
 			p := Make(s, snap)
 			reason, problem := "", ""
@@ -184,6 +188,39 @@ func TestBranchesFollowTheCalendar(t *testing.T) {
 	}
 	if len(fingerprints) != 2 {
 		t.Errorf("%v", fingerprints)
+	}
+}
+
+// TestDirect: the nearest branches write at once, unless a role may insert into some
+// columns alone; and all are found by a search, in the order of time.
+func TestDirect(t *testing.T) {
+	t.Parallel()
+	s := monthly(t)
+	snap := empty()
+	snap.Partitions = months(t, s, "2018-08", "2019-01")
+	r := only(Make(s, snap), RouteRows)[0].Route
+	if got := branchNames(r.Direct()); got != "e_2018_11 e_2018_12 e_2018_10" {
+		t.Errorf("direct are %q", got)
+	}
+	for i, oid := range r.DirectOIDs() {
+		if j := slices.IndexFunc(snap.Partitions, func(c Partition) bool { return c.Name == r.Near[i].Table }); snap.Partitions[j].OID != oid {
+			t.Errorf("the OID of %s is %d", r.Near[i].Table, oid)
+		}
+	}
+	if got := branchNames(r.Searched()); got != "e_2018_08 e_2018_09 e_2018_10 e_2018_11 e_2018_12 e_2019_01" {
+		t.Errorf("searched are %q", got)
+	}
+	r.Properties = append(r.Properties, Grant("id", "ann", "SELECT", ""))
+	if len(r.Direct()) != 3 {
+		t.Error("who may read a column is in the way")
+	}
+	r.Properties = append(r.Properties, Grant("id", "ann", "INSERT", ""))
+	if len(r.Direct()) != 0 || len(r.Searched()) != 6 {
+		t.Error("a role may write a column it has no privilege on")
+	}
+	overlapping := Route{Near: []Branch{{Bounds: span(t, "2018-01-01", "2019-01-01"), Table: Name{"a", "year"}}}, Rest: r.Rest}
+	if got := branchNames(overlapping.Searched()); got != "year e_2019_01" {
+		t.Errorf("searched beside a year are %q", got)
 	}
 }
 

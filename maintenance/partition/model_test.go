@@ -178,12 +178,17 @@ func (w *world) apply(a Action) error {
 	case Create:
 		return w.create(a)
 	case RouteRows:
-		for _, b := range allBranches(*a.Route) {
-			if !slices.ContainsFunc(w.snap.Partitions, func(c Partition) bool { return c.Name == b.Table }) {
+		var direct []uint32
+		for i, b := range allBranches(*a.Route) {
+			j := slices.IndexFunc(w.snap.Partitions, func(c Partition) bool { return c.Name == b.Table })
+			if j < 0 {
 				return fmt.Errorf("the branch of %s has no table", b.Table)
 			}
+			if i < len(a.Route.Direct()) {
+				direct = append(direct, w.snap.Partitions[j].OID)
+			}
 		}
-		parent.Routing = Routing{Trigger: true, Function: FunctionOurs, Fingerprint: a.Route.Fingerprint(), Others: parent.Routing.Others}
+		parent.Routing = Routing{Trigger: true, Function: FunctionOurs, Fingerprint: a.Route.Fingerprint(), Direct: direct, Others: parent.Routing.Others}
 		return nil
 	case Analyze:
 		parent.Analyzed, parent.LastAnalyze = true, w.snap.Server.Now

@@ -12,7 +12,7 @@ import (
 
 // RouteVersion changes whenever the routing functions that are rendered from a
 // Route change, so that a new release replaces what an old one installed.
-const RouteVersion = 3
+const RouteVersion = 4
 
 // MaxBranches is how many partitions have a branch of their own in the routing
 // function. Rows of others take the dynamic path.
@@ -32,10 +32,8 @@ type Route struct {
 	Zone     string
 	Window   Window
 	// Near are the branches to try first, in the order to try them: the current
-	// period, the next, the one before.
-	Near []Branch
-	// Rest are the other branches in the order of time, for a binary search.
-	Rest []Branch
+	// period, the next, the one before. Rest are the others in the order of time.
+	Near, Rest []Branch
 	// Columns are the parent's, for the dynamic path.
 	Columns []Column
 	// Owner is the parent's owner and becomes that of each new partition.
@@ -53,6 +51,41 @@ type Route struct {
 type Branch struct {
 	Bounds Bounds
 	Table  Name
+	// OID is the table's; 0 where it is still to be made. It is no part of the
+	// route's fingerprint.
+	OID uint32
+}
+
+// Direct returns the branches that write their rows at once, without making sure
+// of the table first: those of Near, whose tables are not about to leave. Where a
+// role may insert into some columns alone there are none, since what may be written
+// is then decided row by row.
+func (r Route) Direct() []Branch {
+	for _, p := range r.Properties {
+		if p.Kind == PropColumnGrant {
+			if _, _, privilege := SplitGrant(p); privilege == "INSERT" {
+				return nil
+			}
+		}
+	}
+	return r.Near
+}
+
+// DirectOIDs returns the OIDs of the direct branches' tables, in their order.
+func (r Route) DirectOIDs() []uint32 {
+	var out []uint32
+	for _, b := range r.Direct() {
+		out = append(out, b.OID)
+	}
+	return out
+}
+
+// Searched returns all branches in the order of time, for a binary search. It
+// leaves out those that overlap their predecessor.
+func (r Route) Searched() []Branch {
+	all := slices.Concat(r.Near, r.Rest)
+	slices.SortStableFunc(all, func(a, b Branch) int { return a.Bounds.From.Compare(b.Bounds.From) })
+	return disjoint(all)
 }
 
 // Fingerprint returns a short digest of the route. The functions carry it, so
@@ -143,6 +176,8 @@ func (p *planner) route(due []Action) {
 		a.Reason = "the trigger is disabled"
 	case state.Fingerprint != r.Fingerprint():
 		a.Reason = "the routing function does not match the present partitions"
+	case !slices.Equal(state.Direct, r.DirectOIDs()):
+		a.Reason = "the routing function knows another table of a present partition's name"
 	default:
 		return
 	}
@@ -155,7 +190,7 @@ func (p *planner) branches(leaves func(*Partition) bool) (near, rest []Branch) {
 	all := slices.Clone(p.made)
 	for i := range p.known {
 		if c := &p.known[i]; c.SameShape && !c.OwnTriggers && !c.Foreign && !leaves(c) && !c.Bounds.Empty() {
-			all = append(all, Branch{Bounds: c.Bounds, Table: c.Name})
+			all = append(all, Branch{Bounds: c.Bounds, Table: c.Name, OID: c.OID})
 		}
 	}
 	for i := range all {

@@ -96,6 +96,9 @@ type Routing struct {
 	Function FunctionState
 	// Fingerprint is the [Route] that the functions were made from, where they are ours and whole.
 	Fingerprint string
+	// Direct are the OIDs of the tables that those functions write to without a lock
+	// of their own, in the order of [Route.Direct].
+	Direct []uint32
 	// Others are further BEFORE INSERT row triggers of the parent.
 	Others []string
 }

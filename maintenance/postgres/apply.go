@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -128,21 +127,29 @@ func (s *Session) madeMeanwhile(ctx context.Context, snap partition.Snapshot, a 
 
 // existingBranches drops the branches whose partition is not there, because
 // making it has failed: a branch without its table would refuse rows, which the
-// dynamic path does not.
+// dynamic path does not. Of the others it finds the OIDs.
 func (s *Session) existingBranches(ctx context.Context, snap partition.Snapshot, r *partition.Route) (*partition.Route, error) {
-	rows, err := s.conn.Query(ctx, `SELECT n.nspname, c.relname FROM pg_inherits i
+	rows, err := s.conn.Query(ctx, `SELECT n.nspname, c.relname, c.oid FROM pg_inherits i
 		JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE i.inhparent = $1`, snap.Parent.OID)
 	if err != nil {
 		return nil, fmt.Errorf("list the partitions: %w", err)
 	}
-	names, err := pgx.CollectRows(rows, pgx.RowToStructByPos[partition.Name])
-	if err != nil {
+	oids := map[partition.Name]uint32{}
+	var name partition.Name
+	var oid uint32
+	if _, err := pgx.ForEachRow(rows, []any{&name.Schema, &name.Local, &oid}, func() error { oids[name] = oid; return nil }); err != nil {
 		return nil, fmt.Errorf("list the partitions: %w", err)
 	}
-	missing := func(b partition.Branch) bool { return !slices.Contains(names, b.Table) }
+	existing := func(branches []partition.Branch) (out []partition.Branch) {
+		for _, b := range branches {
+			if b.OID = oids[b.Table]; b.OID != 0 {
+				out = append(out, b)
+			}
+		}
+		return out
+	}
 	kept := *r
-	kept.Near = slices.DeleteFunc(slices.Clone(r.Near), missing)
-	kept.Rest = slices.DeleteFunc(slices.Clone(r.Rest), missing)
+	kept.Near, kept.Rest = existing(r.Near), existing(r.Rest)
 	return &kept, nil
 }
 

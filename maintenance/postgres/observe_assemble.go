@@ -226,6 +226,7 @@ func (o *observation) classify(routing *partition.Routing, set int, p *parent) {
 		}
 	}
 	routing.Function, routing.Fingerprint = together(chosen)
+	routing.Direct = chosen[0].direct
 	// The one that makes partitions acts for its owner, who has to be the parent's,
 	// and must look for nothing where whoever calls it could put something else.
 	create := chosen[1]

@@ -55,8 +55,10 @@ type routine struct {
 	state partition.FunctionState
 	// notify is what it is as the function of a default partition's trigger.
 	notify partition.FunctionState
-	// fingerprint is that of the route which it was made from.
+	// fingerprint is that of the route which it was made from, and direct are the
+	// tables of its direct branches.
 	fingerprint        string
+	direct             []uint32
 	definer, isTrigger bool
 	owner              string
 	// searchPath tells whether it has one of its own.
@@ -69,7 +71,7 @@ func (o *observation) addFunction(r *row) {
 	place := r.int(0)
 	f := routine{definer: r.flag(3), owner: r.text(4), isTrigger: r.flag(5), searchPath: r.flag(6)}
 	if m := routeHeader.FindStringSubmatch(r.once(1)); m != nil && r.flag(2) {
-		f.state, f.fingerprint = partition.FunctionOurs, m[1]
+		f.state, f.fingerprint, f.direct = partition.FunctionOurs, m[1], oidList(m[2])
 	} else {
 		f.state, f.fingerprint = classifyFunction(r.once(1))
 		f.notify = classifyNotify(r.once(1))

@@ -72,6 +72,9 @@ func (s *Session) retireOnce(ctx context.Context, set partition.Set, snap partit
 	if snap.Parent.Declarative {
 		return s.retireDeclared(ctx, set, snap, a, archived, out)
 	}
+	if err := s.leave(ctx, set, snap, a, out); err != nil {
+		return fmt.Errorf("%s: %w", a.Then, err)
+	}
 	step := Render(set, snap, a)[0]
 	soon := archived.StillEqual == nil
 	err := s.retry(ctx, set, out, func() error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"text/template"
 
@@ -84,8 +85,10 @@ type routeView struct {
 	// makes from the key by NoteFormat.
 	Found, NotePrefix, NoteFormat string
 
-	Near []branchView
-	Tree *treeView
+	// Direct are the branches to try first, which write without a lock of their own;
+	// Known are those of them whose table's OID is known.
+	Direct, Known []branchView
+	Tree          *treeView
 	// Leaf is the template for what a branch does.
 	Leaf string
 
@@ -102,6 +105,9 @@ type branchView struct {
 	ByName *byNameView
 	// OnlyByName says that rows cannot be written by position: there are generated columns.
 	OnlyByName bool
+	// OID is the table's, and Schema and Local its name, as literals.
+	OID           uint32
+	Schema, Local string
 }
 
 // byNameView is a row column by column. Fits tells whether that is all of it.
@@ -186,8 +192,15 @@ func indent(text string) string {
 // source returns a function's body with the header that [classifyFunction] reads.
 func (v *routeView) source(name string) string {
 	body := strings.TrimLeft(v.render(name, v), "\n")
-	return fmt.Sprintf("\n-- partitiond route %d fingerprint=%s body=%s\n%s",
-		v.route.Version, v.route.Fingerprint(), bodyDigest(body), body)
+	near := ""
+	for _, b := range v.Direct {
+		near += "," + strconv.FormatUint(uint64(b.OID), 10)
+	}
+	if near != "" {
+		near = " near=" + near[1:]
+	}
+	return fmt.Sprintf("\n-- partitiond route %d fingerprint=%s%s body=%s\n%s",
+		v.route.Version, v.route.Fingerprint(), near, bodyDigest(body), body)
 }
 
 func bodyDigest(body string) string {
@@ -312,16 +325,22 @@ func (v *routeView) branches() {
 	}
 	generated := len(written) < len(all)
 	array := func(texts []string) string { return "ARRAY[" + strings.Join(texts, ", ") + "]::pg_catalog.text[]" }
-	view := func(b partition.Branch, byName bool) branchView {
+	view := func(b partition.Branch, direct bool) branchView {
+		table := quoteName(b.Table)
+		if direct && b.OID != 0 {
+			// Of a table that is gone its name would be an error, and its OID is not.
+			table = strconv.FormatUint(uint64(b.OID), 10)
+		}
 		fits := func(columns, written string) string {
 			return fmt.Sprintf("%s(%s::pg_catalog.regclass, %s::pg_catalog.regclass, %s, %s)", v.Fits,
-				quoteLiteral(quoteName(b.Table)), quoteLiteral(quoteName(r.Parent)), columns, written)
+				quoteLiteral(table), quoteLiteral(quoteName(r.Parent)), columns, written)
 		}
 		out := branchView{
 			Condition: v.condition(b.Bounds), Table: quoteName(b.Table), Fits: fits("NULL", "NULL"), OnlyByName: generated,
 			Held: quoteLiteral("partitiond.held_" + shortDigest(r.Parent.Schema, r.Parent.Local, b.Table.Schema, b.Table.Local)),
+			OID:  b.OID, Schema: quoteLiteral(b.Table.Schema), Local: quoteLiteral(b.Table.Local),
 		}
-		if generated || byName && len(columns) > 0 {
+		if generated || direct {
 			out.ByName = &byNameView{Columns: strings.Join(columns, ", "), Values: strings.Join(values, ", "), Fits: fits(array(all), "NULL")}
 			if generated {
 				out.ByName.Fits = fits(array(all), array(written))
@@ -329,8 +348,11 @@ func (v *routeView) branches() {
 		}
 		return out
 	}
-	for _, b := range r.Near {
-		v.Near = append(v.Near, view(b, true))
+	for _, b := range r.Direct() {
+		v.Direct = append(v.Direct, view(b, true))
+		if b.OID != 0 {
+			v.Known = append(v.Known, v.Direct[len(v.Direct)-1])
+		}
 	}
 	var grow func(rest []partition.Branch) *treeView
 	grow = func(rest []partition.Branch) *treeView {
@@ -344,7 +366,7 @@ func (v *routeView) branches() {
 		half := len(rest) / 2
 		return &treeView{Middle: edgeLiteral(r.KeyType, rest[half].Bounds.From), Left: grow(rest[:half]), Right: grow(rest[half:])}
 	}
-	v.Tree = grow(r.Rest)
+	v.Tree = grow(r.Searched())
 }
 
 // condition returns the test for the bounds, in which an open end needs none

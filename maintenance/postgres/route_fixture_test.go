@@ -82,7 +82,12 @@ func (r *routed) install(t testing.TB) {
 		if _, err := tx.Exec(t.Context(), "SET LOCAL ROLE "+quoteIdent(r.route.Owner)); err != nil {
 			return err
 		}
-		for _, statement := range routeFunctions(r.route) {
+		route := r.route
+		var err error
+		if route.Near, err = r.known(t.Context(), tx.Conn(), route.Near); err != nil {
+			return err
+		}
+		for _, statement := range routeFunctions(route) {
 			if _, err := tx.Exec(t.Context(), statement); err != nil {
 				return fmt.Errorf("%w in\n%s", err, statement)
 			}
@@ -92,6 +97,20 @@ func (r *routed) install(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// known returns the branches with the OIDs of those tables that are there.
+func (r *routed) known(ctx context.Context, conn *pgx.Conn, branches []partition.Branch) ([]partition.Branch, error) {
+	var out []partition.Branch
+	for _, b := range branches {
+		if err := conn.QueryRow(ctx, "SELECT coalesce(to_regclass($1)::oid, 0)", quoteName(b.Table)).Scan(&b.OID); err != nil {
+			return nil, err
+		}
+		if b.OID != 0 {
+			out = append(out, b)
+		}
+	}
+	return out, nil
 }
 
 // branch makes the partition of the period that at falls into, as the daemon

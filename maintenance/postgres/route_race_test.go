@@ -94,17 +94,20 @@ func TestRouteMeetsATableMadeWithoutTheLock(t *testing.T) {
 		AND date_trunc('day', created_at) < '2018-12-01')) INHERITS (event_master)`); err != nil {
 		t.Fatal(err)
 	}
-	r.whileBlocked(t, insertNovember, func() {
+	err := r.whileBlocked(t, insertNovember, func() {
 		if _, err := other.Exec(t.Context(), "COMMIT"); err != nil {
 			t.Fatal(err)
 		}
 	})
+	if err != nil {
+		t.Error(err)
+	}
 	want(t, "row", r.rows(t, whereabouts), "event_2018_11 a")
 	want(t, "notices", strings.Join(r.notices, "; "), "")
 }
 
 // whileBlocked runs SQL on the set's connection, and f once that waits for a lock.
-func (r *routed) whileBlocked(t *testing.T, sql string, f func()) {
+func (r *routed) whileBlocked(t *testing.T, sql string, f func()) error {
 	t.Helper()
 	watch, pid := r.Conn(t), r.conn.PgConn().PID()
 	done := make(chan error, 1)
@@ -123,9 +126,7 @@ func (r *routed) whileBlocked(t *testing.T, sql string, f func()) {
 		}
 	}
 	f()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
+	return <-done
 }
 
 // TestRouteWaitsForARemoval has an insert that comes while a month is on its way
@@ -140,7 +141,7 @@ func TestRouteWaitsForARemoval(t *testing.T) {
 			t.Run(fmt.Sprintf("branch %v, %s", branch, removal), func(t *testing.T) {
 				t.Parallel()
 				r := newRouted(t, eventParent, eventRoute())
-				r.branch(t, "2018-11-01", true)
+				r.branch(t, "2018-11-01", false)
 				if branch {
 					r.install(t)
 				}
@@ -148,10 +149,42 @@ func TestRouteWaitsForARemoval(t *testing.T) {
 				other := r.Conn(t)
 				want(t, "removal", code(t, other, "BEGIN"), "")
 				want(t, "removal", code(t, other, removal), "")
-				r.whileBlocked(t, insertNovember, func() { want(t, "commit", code(t, other, "COMMIT"), "") })
+				if err := r.whileBlocked(t, insertNovember, func() { want(t, "commit", code(t, other, "COMMIT"), "") }); err != nil {
+					t.Error(err)
+				}
 				want(t, "row", r.rows(t, whereabouts), row)
 			})
 		}
+	}
+}
+
+// TestRouteTrustsNearTables has an insert that waits while somebody takes the table
+// of a near branch away, which the daemon does not do: it leaves the route first. The
+// insert ends as if it had come before, or with an error, and the next one finds its way.
+func TestRouteTrustsNearTables(t *testing.T) {
+	t.Parallel()
+	for removal, c := range map[string]struct{ code, rows string }{
+		"ALTER TABLE event_2018_11 NO INHERIT event_master": {"", "event_master b"},
+		"DROP TABLE event_2018_11":                          {"42P01", "event_2018_11 b"},
+		"ALTER TABLE event_2018_11 RENAME TO renamed":       {"42P01", "renamed b"},
+	} {
+		t.Run(removal, func(t *testing.T) {
+			t.Parallel()
+			r := newRouted(t, eventParent, eventRoute())
+			r.branch(t, "2018-11-01", true)
+			r.install(t)
+			r.exec(t, insertNovember+"; DELETE FROM event_master") // Plans are made.
+			other := r.Conn(t)
+			want(t, "removal", code(t, other, "BEGIN"), "")
+			want(t, "removal", code(t, other, removal), "")
+			err := r.whileBlocked(t, insertNovember, func() { want(t, "commit", code(t, other, "COMMIT"), "") })
+			want(t, "insert", sqlState(t, err), c.code)
+			if c.code == "" {
+				want(t, "detached table", r.rows(t, "SELECT program_id FROM event_2018_11"), "a")
+			}
+			r.exec(t, strings.Replace(insertNovember, "'a'", "'b'", 1))
+			want(t, "next row", r.rows(t, whereabouts), c.rows)
+		})
 	}
 }
 
@@ -170,6 +203,9 @@ var removals = []removal{
 	{"drop, table lock first", []string{"LOCK TABLE ONLY {month} IN ACCESS EXCLUSIVE MODE", "SELECT pg_try_advisory_xact_lock($1, $2)"}, "DROP TABLE {month}"},
 	{"detach", []string{"LOCK TABLE ONLY {month} IN ACCESS EXCLUSIVE MODE"}, "ALTER TABLE {month} NO INHERIT event_master; ALTER TABLE {month} RENAME TO kept_{n}"},
 }
+
+// keptMonths are the months that stay, every so many of them: only these get near branches.
+const keptMonths = 4
 
 // TestRouteRacesWithRemovals has writers, a session that removes months and one
 // that replaces the functions, whose branches may have a table or not. No row
@@ -242,7 +278,11 @@ func removeMonths(ctx context.Context, uri string, how removal, ticks <-chan str
 	defer func() { _ = conn.Close(work) }()
 	random := rand.New(rand.NewPCG(3, 4))
 	for await(ctx, ticks, 3) {
-		name := monthName(random.IntN(months))
+		month := random.IntN(months)
+		if month%keptMonths == 0 {
+			continue
+		}
+		name := monthName(month)
 		var n int
 		err := pgx.BeginFunc(work, conn, func(tx pgx.Tx) error {
 			if _, err := tx.Exec(work, "SET LOCAL lock_timeout = '100ms'"); err != nil {
@@ -295,13 +335,20 @@ func replaceFunctions(ctx context.Context, r *routed, ticks <-chan struct{}) (n 
 		for i := range months {
 			b := partition.Branch{Table: partition.Name{Schema: "public", Local: monthName(i)}, Bounds: monthBounds(i)}
 			switch random.IntN(4) {
-			case 0:
-				route.Near = append(route.Near, b)
-			case 1, 2:
+			case 0, 1:
+				if i%keptMonths != 0 {
+					route.Rest = append(route.Rest, b)
+				} else {
+					route.Near = append(route.Near, b)
+				}
+			case 2:
 				route.Rest = append(route.Rest, b)
 			}
 		}
-		err := pgx.BeginFunc(work, conn, func(tx pgx.Tx) error {
+		err := pgx.BeginFunc(work, conn, func(tx pgx.Tx) (err error) {
+			if route.Near, err = r.known(work, conn, route.Near); err != nil {
+				return err
+			}
 			for _, statement := range routeFunctions(route) {
 				if _, err := tx.Exec(work, statement); err != nil {
 					return err

@@ -3,6 +3,7 @@ package postgres
 import (
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/partitiond/partitiond/maintenance/partition"
@@ -10,7 +11,7 @@ import (
 
 // routeHeader is the first line of each function that [routeFunctions] makes.
 var (
-	routeHeader = regexp.MustCompile(`^-- partitiond route \d+ fingerprint=([0-9a-f]{24}) body=([0-9a-f]{64})$`)
+	routeHeader = regexp.MustCompile(`^-- partitiond route \d+ fingerprint=([0-9a-f]{24})(?: near=([0-9,]+))? body=([0-9a-f]{64})$`)
 	routeTrace  = regexp.MustCompile(`(?m)^\s*-- partitiond route \d`)
 )
 
@@ -19,7 +20,7 @@ var (
 // empty unless the function is ours and whole.
 func classifyFunction(source string) (state partition.FunctionState, fingerprint string) {
 	header, body, _ := strings.Cut(strings.TrimPrefix(source, "\n"), "\n")
-	if m := routeHeader.FindStringSubmatch(header); m != nil && bodyDigest(body) == m[2] {
+	if m := routeHeader.FindStringSubmatch(header); m != nil && bodyDigest(body) == m[3] {
 		return partition.FunctionOurs, m[1]
 	}
 	switch {
@@ -30,6 +31,17 @@ func classifyFunction(source string) (state partition.FunctionState, fingerprint
 		return partition.FunctionSeed, ""
 	}
 	return partition.FunctionUnknown, ""
+}
+
+// oidList reads OIDs with commas between them; what is none is left out.
+func oidList(text string) []uint32 {
+	var out []uint32
+	for word := range strings.SplitSeq(text, ",") {
+		if oid, err := strconv.ParseUint(word, 10, 32); err == nil {
+			out = append(out, uint32(oid))
+		}
+	}
+	return out
 }
 
 // together tells what a set's three functions are, in the order of [routeNames].

@@ -229,7 +229,7 @@ func (s *Session) runStatements(ctx context.Context, tx pgx.Tx, step Step, out *
 // A). Anything else would only fail again.
 func retryable(err error) bool {
 	var pgErr *pgconn.PgError
-	return errors.Is(err, errBusy) || errors.Is(err, errHoldsBusy) || errors.As(err, &pgErr) && (pgErr.Code == "55P03" || pgErr.Code == "40P01")
+	return errors.Is(err, errBusy) || errors.Is(err, errHoldsBusy) || errors.Is(err, errWriting) || errors.As(err, &pgErr) && (pgErr.Code == "55P03" || pgErr.Code == "40P01")
 }
 
 // errBusy stands for a lock that was not waited for.
