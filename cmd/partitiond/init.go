@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -120,17 +121,18 @@ func (i *initOptions) printSQL(ctx context.Context, c *config.Config, m target, 
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	for _, role := range append(i.setup.Writers, i.setup.Readers...) {
+	roles := slices.Concat(i.setup.Writers, i.setup.Readers)
+	slices.Sort(roles)
+	for _, role := range slices.Compact(roles) { // A role may be both.
+		if role == i.setup.Role {
+			continue
+		}
 		if _, err := conn.Exec(ctx, "CREATE ROLE "+pgx.Identifier{role}.Sanitize()); err != nil {
 			return exitError{exitFailed, err}
 		}
 	}
 	if err := i.setup.Install(ctx, conn, set); err != nil {
 		return exitError{exitFailed, fmt.Errorf("init: %w", err)}
-	}
-	planned, err := m.Plan(ctx, []partition.Set{set})
-	if err != nil {
-		return exitError{exitFailed, err}
 	}
 	// What is printed is for the configured database.
 	if d, err := c.Database(m.Database); err == nil {
@@ -142,25 +144,16 @@ func (i *initOptions) printSQL(ctx context.Context, c *config.Config, m target, 
 	if err != nil {
 		return exitError{exitFailed, err}
 	}
-	fmt.Fprintf(i.stdout, "-- The set %s, for a database that does not have it yet.\n\nBEGIN;\n\n", set.Parent)
+	var script script
+	fmt.Fprintf(&script.text, "-- The set %s, for a database that does not have it yet.\n\n", set.Parent)
 	for _, st := range statements {
-		fmt.Fprintf(i.stdout, "%s;\n\n", strings.TrimRight(st, "; \n"))
+		script.begin()
+		fmt.Fprintf(&script.text, "%s;\n\n", strings.TrimRight(st, "; \n"))
 	}
-	for _, a := range planned[0].Plan.Actions {
-		fmt.Fprintf(i.stdout, "-- %s\n", a)
-		for _, step := range postgres.Render(set, planned[0].Snapshot, a) {
-			if step.Role != "" {
-				fmt.Fprintf(i.stdout, "SET LOCAL ROLE %s;\n", pgx.Identifier{step.Role}.Sanitize())
-			}
-			for _, st := range step.Statements {
-				fmt.Fprintf(i.stdout, "%s;\n", st.SQL)
-			}
-			if step.Role != "" {
-				fmt.Fprintln(i.stdout, "RESET ROLE;")
-			}
-		}
-		fmt.Fprintln(i.stdout)
+	if err := script.firstPass(ctx, conn, m, set); err != nil {
+		return exitError{exitFailed, fmt.Errorf("init: %w", err)}
 	}
-	fmt.Fprintln(i.stdout, "COMMIT;")
-	return nil
+	script.commit()
+	_, err = fmt.Fprint(i.stdout, script.text.String())
+	return err
 }

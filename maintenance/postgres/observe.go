@@ -49,6 +49,9 @@ func (e SetErrors) Unwrap() []error {
 // somebody holds ACCESS EXCLUSIVE on its parent or because its tables come and
 // go meanwhile, the error is a [SetErrors]: its snapshot is empty then, and the
 // other snapshots are good. Any other error concerns the database as a whole.
+//
+// On a connection that is in a transaction Observe sees what that sees, and leaves it
+// open; holds are not looked at then, and after an error the transaction is lost.
 func Observe(ctx context.Context, conn *pgx.Conn, sets []partition.Set) ([]partition.Snapshot, error) {
 	return ObserveBeside(ctx, conn, nil, sets)
 }
@@ -123,6 +126,8 @@ type observation struct {
 	conn *pgx.Conn
 	// beside reads a part of the catalogs; nil if conn reads all.
 	beside *pgx.Conn
+	// within tells that the caller has begun a transaction, which goes on.
+	within bool
 	shared shared
 	sets   []partition.Set
 	pool   texts
@@ -179,8 +184,9 @@ func observeTogether(ctx context.Context, conn, beside *pgx.Conn, sets []partiti
 	o := &observation{defaultOf: map[uint32]int{}, conn: conn, beside: beside, sets: sets, pool: texts{}, tables: map[uint32]*table{}, setsOf: map[uint32][]int{},
 		parents: make([]*parent, len(sets)), family: make([][]*table, len(sets)), snaps: make([]partition.Snapshot, len(sets)),
 		values: map[literal]partition.Edge{}, reads: map[checkOf]*checkRead{}, factNumbers: map[partition.Property]uint32{}, routines: map[int64][]routine{}, indexKinds: map[indexKind]*indexKindInfo{}}
+	o.within = conn.PgConn().TxStatus() != 'I'
 	defer func() {
-		if err != nil && !conn.IsClosed() && conn.PgConn().TxStatus() != 'I' {
+		if err != nil && !o.within && !conn.IsClosed() && conn.PgConn().TxStatus() != 'I' {
 			// Not with the caller's context: it may be what ended the transaction.
 			_, _ = conn.PgConn().Exec(context.WithoutCancel(ctx), "ROLLBACK").ReadAll()
 		}
@@ -276,8 +282,10 @@ func (o *observation) readDefinitions(ctx context.Context) error {
 		byOID[r.oid(0)].definition = r.text(1)
 		o.vanished = o.vanished || r.flag(2)
 	}, oidArray(representatives))
-	b.addText("commit", "COMMIT", nil)
-	o.addHolds(&b)
+	if !o.within {
+		b.addText("commit", "COMMIT", nil)
+		o.addHolds(&b)
+	}
 	if err := o.run(ctx, &b, nil); err != nil {
 		return err
 	}

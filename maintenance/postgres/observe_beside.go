@@ -16,9 +16,11 @@ type shared struct {
 // errElsewhere says that the second connection is to another server than the first.
 var errElsewhere = errors.New("the second connection does not lead to the same server")
 
-// begin queues the start of the transaction.
+// begin queues the start of the transaction, if there is none.
 func (o *observation) begin(b *batch) {
-	b.addText("begin", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", nil)
+	if !o.within {
+		b.addText("begin", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", nil)
+	}
 	o.addSettings(b)
 }
 

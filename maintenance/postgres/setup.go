@@ -27,7 +27,7 @@ type Setup struct {
 var ErrParentExists = errors.New("the parent exists already: a pass adopts it as it stands")
 
 // Install runs the setup in one transaction: all of it is there afterwards, or
-// nothing is.
+// nothing is, as where a pass would refuse the table that the schema makes.
 func (s Setup) Install(ctx context.Context, conn *pgx.Conn, set partition.Set) error {
 	statements, err := s.Statements(ctx, conn, set)
 	if err != nil {
@@ -52,8 +52,23 @@ func (s Setup) Install(ctx context.Context, conn *pgx.Conn, set partition.Set) e
 				return fmt.Errorf("the schema file makes no table %s with a column %q: expected one that does (--schema)", set.Parent, set.Key)
 			}
 		}
-		return nil
+		return servable(ctx, conn, set)
 	})
+}
+
+// servable is an error where the table that was made is none that a pass serves. It is
+// asked in the transaction that makes it.
+func servable(ctx context.Context, conn *pgx.Conn, set partition.Set) error {
+	snaps, err := Observe(ctx, conn, []partition.Set{set})
+	if err != nil {
+		return fmt.Errorf("look at what the schema file makes: %w", err)
+	}
+	for _, p := range partition.Make(set, snaps[0]).Problems {
+		if p.Kind == partition.ProblemUnsupported {
+			return fmt.Errorf("the schema file makes a table that cannot be served: %s: %s (%s)", p.Table, p.Text, p.Hint)
+		}
+	}
+	return nil
 }
 
 // Statements returns what Install runs. The role's part is a text of the sql
