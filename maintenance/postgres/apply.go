@@ -31,6 +31,9 @@ type Outcome struct {
 	waits   waits
 	lastTag pgconn.CommandTag
 	notes   []error
+	// mark is the CHECK under which the action itself has taken its table out of a
+	// declarative parent.
+	mark string
 }
 
 // Apply carries out one action. A nil error means that all of it is committed.

@@ -101,12 +101,18 @@ func sqlChange(sql string) func(*applied, *partition.Snapshot, *partition.Action
 func TestRemovalExportsAgain(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
+		tables             string
 		disturbed, exports int
 		rows               string
-	}{{0, 1, "100"}, {1, 2, "100"}, {2, 3, "100"}, {99, maxExports, "203"}} {
+	}{
+		{twoMonths, 0, 1, "100"}, {twoMonths, 1, 2, "100"}, {twoMonths, 2, 3, "100"}, {twoMonths, 99, maxExports, "203"},
+		// Of a declarative set it is out of its parent by the second time.
+		{twoMonthsDeclared, 1, 2, "100"}, {twoMonthsDeclared, 2, 3, "100"}, {twoMonthsDeclared, 99, maxExports, "100"},
+		{twoMonthsDeclared + "CREATE TABLE event_default PARTITION OF event_master DEFAULT;", 1, 2, "100"},
+	} {
 		t.Run(fmt.Sprintf("disturbed %d times", test.disturbed), func(t *testing.T) {
 			t.Parallel()
-			a := newApplied(t, twoMonths)
+			a := newApplied(t, test.tables)
 			a.set.Retention.Then = partition.Archive
 			exports := 0
 			a.export = func(ctx context.Context, conn *pgx.Conn, _ partition.Set, _ partition.Snapshot, act partition.Action) (Archived, error) {
@@ -144,6 +150,13 @@ func TestRemovalExportsAgain(t *testing.T) {
 		})
 	}
 }
+
+// twoMonthsDeclared are [twoMonths] of a declarative set.
+const twoMonthsDeclared = `CREATE TABLE event_master (id bigserial, body text, created_at timestamp NOT NULL) PARTITION BY RANGE (created_at);
+	CREATE TABLE event_2018_11 PARTITION OF event_master FOR VALUES FROM ('2018-11-01') TO ('2018-12-01');
+	CREATE TABLE event_2018_12 PARTITION OF event_master FOR VALUES FROM ('2018-12-01') TO ('2019-01-01');
+	INSERT INTO event_master (created_at) SELECT timestamp '2018-11-01' + i * interval '1 hour' FROM generate_series(0, 99) i;
+	INSERT INTO event_master (created_at) SELECT timestamp '2018-12-01' + i * interval '1 hour' FROM generate_series(0, 99) i;`
 
 // TestValidateFails has a row come, after the plan was made, that the CHECK will
 // not allow. The CHECK is taken back, so that nobody's updates suffer.

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -79,11 +80,13 @@ func (s *Session) retireDeclared(ctx context.Context, set partition.Set, snap pa
 	if err != nil {
 		return err
 	}
-	check := markOf(set, snap, a)
+	// Where rows came before the table was out it has been exported once more, and is out.
+	check := cmp.Or(out.mark, markOf(set, snap, a))
 	if where != standsOutside {
 		if check, err = s.takeOut(ctx, set, snap, a, r, out); err != nil {
 			return fmt.Errorf("%s: %w", a.Then, err)
 		}
+		out.mark = check
 	}
 	soon := archived.StillEqual == nil
 	err = s.retry(ctx, set, out, func() error {
