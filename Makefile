@@ -52,6 +52,13 @@ test-deb: ## build the Debian package twice and compare; install, upgrade, remov
 prove: ## crash at every single point, and live through many random histories; takes hours
 	PARTITIOND_PROVE=all RAPID_CHECKS=1000 RAPID_SEED=0 $(GO) test -count=1 -v -timeout 0 ./maintenance/prove
 
+# How long make soak lasts. A minute is a month, or a tenth of it if that is less.
+SOAK ?= 10m
+
+soak: ## let daemons live through a month a minute for SOAK, and draw their memory in bin/soak.svg
+	@mkdir -p bin
+	PARTITIOND_SOAK='$(SOAK)' PARTITIOND_SOAK_PLOT='$(CURDIR)/bin/soak.svg' $(GO) test -count=1 -v -timeout 0 -run '^TestSoak$$' ./maintenance/prove
+
 # What gosec is not asked, since each would be a comment in dozens of places:
 # G115, that an integer fits the type which it is converted to: the formats of COPY
 # and Parquet have fixed widths, OIDs and advisory locks share 32 bits, and the tests
@@ -61,14 +68,6 @@ prove: ## crash at every single point, and live through many random histories; t
 GOSEC ?= -exclude=G115,G204,G304
 
 lint: ## look for mistakes with go vet, staticcheck and gosec
-# How long make soak lasts; a minute is a month.
-SOAK ?= 10m
-
-soak: ## let a daemon live through a month a minute for SOAK, and draw its memory in bin/soak.svg
-	@mkdir -p bin
-	PARTITIOND_SOAK='$(SOAK)' PARTITIOND_SOAK_PLOT='$(CURDIR)/bin/soak.svg' $(GO) test -count=1 -v -timeout 0 -run '^TestSoak$$' ./maintenance/prove
-
-lint: ## look for mistakes with go vet and staticcheck
 	$(GO) vet ./...
 	$(GO) vet -tags man ./cmd/partitiond
 	$(GO) tool staticcheck ./...

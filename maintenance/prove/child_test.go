@@ -3,16 +3,12 @@ package prove
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"os"
 	"os/exec"
-	"runtime"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -39,7 +35,7 @@ type task struct {
 	// Endpoint is the S3 server's.
 	Endpoint string
 	// Shift is the file that the server's clock goes by. With it the child makes passes
-	// until its standard input ends, and tells of its goroutines after each.
+	// until its standard input ends; see live.
 	Shift string
 	// At is the point at which it sends itself SIGKILL; at 0 it lives to tell how many
 	// there are.
@@ -79,48 +75,6 @@ func childTask(text string) error {
 		fmt.Printf("points %d\n", t.n.Load())
 	}
 	return nil
-}
-
-// live makes one pass after the other, by the server's clock.
-func (k task) live() error {
-	m, set, err := (&trap{}).maintainer(k, nil)
-	if err != nil {
-		return err
-	}
-	m.Log = silent
-	m.Clock = func() time.Time {
-		b, err := os.ReadFile(k.Shift)
-		if err != nil || len(b) != 8 {
-			return time.Time{} // A clock that is wrong keeps everything from being removed.
-		}
-		return time.Now().Add(time.Duration(binary.NativeEndian.Uint64(b)) * time.Second)
-	}
-	ctx, end := context.WithCancel(context.Background())
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		end()
-	}()
-	every := time.NewTicker(2 * time.Second)
-	for {
-		report, err := m.Pass(context.Background(), ctx.Done(), []partition.Set{set})
-		if err != nil {
-			return err
-		}
-		fmt.Printf("%s %d\n", strings.ReplaceAll(string(report.Status()), " ", "-"), runtime.NumGoroutine())
-		for _, a := range report.Sets[0].Actions {
-			if a.Error != "" {
-				fmt.Printf("%s %s: %s\n", a.Action, a.Table, a.Error)
-			}
-		}
-		for _, p := range report.Sets[0].Problems {
-			fmt.Printf("%s %s: %s\n", p.Kind, p.Table, p.Text)
-		}
-		select {
-		case <-every.C:
-		case <-ctx.Done():
-			return nil
-		}
-	}
 }
 
 // maintainer returns one that walks into the trap. It connects by dial, if that is
