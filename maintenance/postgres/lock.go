@@ -65,11 +65,15 @@ func AcquirePassLock(ctx context.Context, conn *pgx.Conn, sets []partition.Set) 
 // machine at the other end is gone without a word, and so let go of its locks
 // (PostgreSQL documentation, 20.3.2 TCP Settings); by default that takes two hours.
 // It means nothing on a Unix socket. While a statement runs only the last setting
-// looks, and some systems do not have it.
+// looks, and some systems do not have it. What a role or database may have set to end
+// sessions and transactions that take long is not for us, who bound each wait: a pass
+// and a listener last, and so does a build. Before PostgreSQL 17 there is no
+// transaction_timeout.
 func noticeDeath(local bool) string {
 	return fmt.Sprintf(`DO $$ BEGIN
 		PERFORM pg_catalog.set_config(name, setting, %[1]t) FROM (VALUES ('tcp_keepalives_idle', '15'), ('tcp_keepalives_interval', '5'),
-			('tcp_keepalives_count', '3'), ('tcp_user_timeout', '30s')) AS s (name, setting);
+			('tcp_keepalives_count', '3'), ('tcp_user_timeout', '30s'), ('idle_session_timeout', '0'), ('transaction_timeout', '0')) AS s (name, setting)
+			WHERE pg_catalog.current_setting(name, true) IS NOT NULL;
 		BEGIN
 			PERFORM pg_catalog.set_config('client_connection_check_interval', '10s', %[1]t);
 		EXCEPTION WHEN OTHERS THEN NULL;

@@ -9,7 +9,8 @@
 -- Behavior). JIT and parallel workers would cost more than most of these queries
 -- take; with a little memory thousands of tables are joined without a file, and
 -- without a sort what is alike among them is found by hashing. Names come and go as
--- UTF-8, whatever the database's own encoding is.
+-- UTF-8, whatever the database's own encoding is. Each statement is bounded, so the
+-- bound that PostgreSQL 17 has for a whole transaction is not for this one.
 SELECT set_config('transaction_read_only', 'on', true),
        set_config('client_encoding', 'UTF8', true),
        set_config('search_path', 'pg_catalog', true),
@@ -25,4 +26,5 @@ SELECT set_config('transaction_read_only', 'on', true),
        set_config('enable_sort', 'off', true),
        set_config('max_parallel_workers_per_gather', '0', true),
        set_config('lock_timeout', $1::text, true),
-       set_config('statement_timeout', $2::text, true);
+       set_config('statement_timeout', $2::text, true),
+       CASE WHEN current_setting('transaction_timeout', true) IS NOT NULL THEN set_config('transaction_timeout', '0', true) END;

@@ -109,10 +109,9 @@ func TestColumnsNeedSettings(t *testing.T) {
 // TestUnvalidatedNotNull is about a constraint that some rows do not meet.
 func TestUnvalidatedNotNull(t *testing.T) {
 	t.Parallel()
-	tx := begin(t, pgtest.New(t).Conn(t))
-	if ask[int](t, tx, "SELECT current_setting('server_version_num')::int") < 180000 {
-		t.Skip("before PostgreSQL 18, NOT NULL holds for all rows")
-	}
+	db := pgtest.New(t)
+	db.Since(t, 18, "NOT NULL that does not hold for all rows")
+	tx := begin(t, db.Conn(t))
 	name := table(t, tx, "t", "a integer", "(NULL)", "(1)")
 	run(t, tx, "ALTER TABLE public.t ADD CONSTRAINT n NOT NULL a NOT VALID")
 	files := mustExport(t, tx, columnsOf(t, tx, name), name, small)

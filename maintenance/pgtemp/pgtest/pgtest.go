@@ -147,6 +147,19 @@ func On(t testing.TB, server *pgtemp.Server) *Database {
 	return d
 }
 
+// Since skips the test, and says so by the release's name, where the server is older
+// than the major version that brought what the test is about.
+func (d *Database) Since(t testing.TB, major int, what string) {
+	t.Helper()
+	var is int
+	if _, err := fmt.Sscanf(d.Server.Version(), "%d", &is); err != nil {
+		t.Fatalf("pgtest: server version %q: %v", d.Server.Version(), err)
+	}
+	if is < major {
+		t.Skipf("PostgreSQL %d has no %s, which came with PostgreSQL %d", is, what, major)
+	}
+}
+
 // Conn connects as the superuser; the connection is closed when the test ends.
 func (d *Database) Conn(t testing.TB) *pgx.Conn {
 	t.Helper()
