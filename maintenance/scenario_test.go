@@ -34,6 +34,8 @@ import (
 //	pass        one pass; its status, then what it did, as in plan, with
 //	            "failed verb table" for what failed
 //	query NAME  a query, whose result the section "result" after it has
+//	release N   the major version that has what this is about, said by the text; on
+//	            an older server the rest is skipped
 //	notices     the notices and warnings that the last *.sql has brought
 //	tag         the command tag that it ended with
 //	fails NAME  SQL that has to fail; "result" has the SQLSTATE and the message
@@ -202,6 +204,12 @@ func (s *scenario) section(name, text string) {
 			t.Fatalf("pass: %v", err)
 		}
 		s.compare(name, text, passed(report))
+	case verb == "release":
+		var major int
+		if _, err := fmt.Sscanf(name, "release %d", &major); err != nil {
+			t.Fatalf("section %q: %v", name, err)
+		}
+		s.db.Since(t, major, text)
 	case verb == "notices":
 		s.compare(name, text, strings.Join(s.notices, "\n"))
 	case verb == "tag":

@@ -304,7 +304,12 @@ func (p *planner) constrain(c *Partition) {
 			a.Replaces = append(a.Replaces, ch)
 		}
 	}
-	for a.Exists == ConstraintAbsent && slices.ContainsFunc(c.Checks, func(ch BoundsCheck) bool { return ch.Name == a.Constraint }) {
+	// One that says nothing of bounds, or is not enforced, has the name as well.
+	taken := func(name string) bool {
+		return slices.ContainsFunc(c.Checks, func(ch BoundsCheck) bool { return ch.Name == name }) ||
+			slices.ContainsFunc(c.Properties, func(p Property) bool { return p.Kind == PropCheck && p.Name == name })
+	}
+	for a.Exists == ConstraintAbsent && taken(a.Constraint) {
 		a.Constraint += "_range"
 	}
 	switch {

@@ -40,7 +40,8 @@ const (
 //	                  "USING btree (a)", prefixed by "UNIQUE " where it is;
 //	                  Value "", "unique constraint" or "primary key", with
 //	                  " deferrable" behind where it is; for an exclusion
-//	                  constraint Name its definition, Value "exclude"
+//	                  constraint, or a key WITHOUT OVERLAPS, Name its
+//	                  definition, Value "exclude"
 //	replica identity  Name empty, Value "default", "full", "nothing" or
 //	                  "index " and that index's Name
 //	row security      Name empty, Value "off", "on" or "forced"
@@ -56,7 +57,7 @@ type Property struct {
 	Value string
 }
 
-// exclusion is the Value of an exclusion constraint.
+// exclusion is the Value of an exclusion constraint, and of what is built as one.
 const exclusion = "exclude"
 
 // Change is one difference between a parent's property and a partition's.

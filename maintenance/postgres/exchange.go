@@ -76,6 +76,9 @@ func (x exchange) belongs(prefix string) string {
 
 // exchangeDefault runs an exchange.
 func (s *Session) exchangeDefault(ctx context.Context, set partition.Set, snap partition.Snapshot, a partition.Action, role string, out *Outcome) (err error) {
+	if again := rebuilt(snap); len(again) > 0 {
+		return fmt.Errorf("%s is large, and to attach another one PostgreSQL builds its %s while writers wait: make the partition by hand", snap.Default.Name, again[0])
+	}
 	x := newExchange(set, snap, a, role)
 	x.made = s.made
 	inTx := func(f func(tx pgx.Tx) error) error {
@@ -183,7 +186,7 @@ func (x exchange) beginCopy(ctx context.Context, config *pgx.ConnConfig, snapsho
 	if err != nil {
 		return nil, fmt.Errorf("open a connection to copy with: %w", err)
 	}
-	statements := []string{"SET search_path = pg_catalog; SET row_security = off; SET idle_in_transaction_session_timeout = 0", "BEGIN ISOLATION LEVEL REPEATABLE READ", "SET TRANSACTION SNAPSHOT " + quoteLiteral(snapshot)}
+	statements := []string{"SET search_path = pg_catalog; SET row_security = off; SET idle_in_transaction_session_timeout = 0; " + noticeDeath(false), "BEGIN ISOLATION LEVEL REPEATABLE READ", "SET TRANSACTION SNAPSHOT " + quoteLiteral(snapshot)}
 	for _, g := range settings(x.set.Limits, false)[:2] {
 		statements = append(statements, fmt.Sprintf("SET LOCAL %s = '%s'", g[0], g[1]))
 	}

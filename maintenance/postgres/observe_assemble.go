@@ -21,7 +21,7 @@ func (o *observation) assemble() {
 			continue
 		}
 		seen := p.seen
-		seen.Properties = slices.Clip(p.properties)
+		seen.Properties = p.handedOn()
 		seen.Incomplete = o.invalidIndexes(p.table)
 		for _, check := range p.checks {
 			if check.inherits {
@@ -189,6 +189,17 @@ func (o *observation) bound(c *partition.Partition, key string, t *table, p *par
 	default:
 		c.Bounds, c.Known = partition.Everywhere, partition.BoundsUnknown
 	}
+}
+
+// handedOn returns what the parent has for its partitions to have as well.
+func (p *parent) handedOn() []partition.Property {
+	if len(p.ownNotNull) == 0 {
+		return slices.Clip(p.properties)
+	}
+	return slices.DeleteFunc(slices.Clone(p.properties), func(q partition.Property) bool {
+		i := p.layout.column(q.Name)
+		return q.Kind == partition.PropNotNull && i >= 0 && slices.Contains(p.ownNotNull, uint32(p.layout.columns[i].number))
+	})
 }
 
 // hands tells whether the parent's children inherit a CHECK of that name.

@@ -85,6 +85,8 @@ type parent struct {
 	seen partition.Parent
 	// hasPages tells whether the parent's own heap has ever had rows.
 	hasPages bool
+	// ownNotNull are the numbers of columns whose NOT NULL its children do not inherit.
+	ownNotNull []uint32
 }
 
 // The OIDs of the types that a key may have. They are fixed for ever.
@@ -112,10 +114,14 @@ func (o *observation) addParent(r *row) {
 		identity: r.char(8), acl: r.flag(12), options: r.flag(13), toast: r.oid(14)})
 	o.addSecurity(t, r.flag(6), r.flag(7))
 	o.setsOf[t.oid] = append(o.setsOf[t.oid], int(r.int(0)))
-	o.parents[r.int(0)] = &parent{table: t, hasPages: r.flag(11), seen: partition.Parent{
+	p := &parent{table: t, hasPages: r.flag(11), seen: partition.Parent{
 		OID: t.oid, Owner: t.owner, Declarative: t.kind == 'p', NotTable: notTable[t.kind],
 		MayAct: r.flag(9), OwnerMayCreate: r.flag(10), PartitionedBy: r.text(15), RangeColumn: r.text(16),
 	}}
+	if !r.null(17) {
+		p.ownNotNull = slices.Clone(r.oids(17))
+	}
+	o.parents[r.int(0)] = p
 }
 
 func (o *observation) addChild(r *row) {

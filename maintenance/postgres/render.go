@@ -68,7 +68,7 @@ func Render(set partition.Set, snap partition.Snapshot, a partition.Action) []St
 	case partition.Index:
 		return renderIndex(snap, a, owner, alter)
 	case partition.CreateDefault:
-		return []Step{{Role: owner, SetLock: true, Statements: renderCreateDefault(set, a)}}
+		return []Step{{Role: owner, SetLock: true, Statements: renderCreateDefault(set, snap, a)}}
 	case partition.Notify:
 		return renderNotify(set, snap, a, owner)
 	case partition.TidyDefault:

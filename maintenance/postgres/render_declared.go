@@ -36,10 +36,46 @@ const ours = "the new table is nobody else's yet"
 
 // renderCreateDefault makes a default partition. It is empty, and partitions that
 // are there are not looked at.
-func renderCreateDefault(set partition.Set, a partition.Action) []Statement {
-	return append(buildAside(set, a, ""), Statement{
+func renderCreateDefault(set partition.Set, snap partition.Snapshot, a partition.Action) []Statement {
+	out := buildAside(set, a, "")
+	for _, sql := range dropRebuilt(snap, a.Table) {
+		out = append(out, Statement{SQL: sql, Lock: ours})
+	}
+	return append(out, Statement{
 		SQL:  fmt.Sprintf("ALTER TABLE %s ATTACH PARTITION %s DEFAULT", quoteName(set.Parent), quoteName(a.Table)),
 		Lock: shareUpdate + set.Parent.String() + "; " + ours})
+}
+
+// rebuilt are the parent's constraints that ATTACH PARTITION does not find on a table,
+// whatever it has, and so builds: exclusion constraints, which partitioned tables can
+// have since PostgreSQL 17, and keys WITHOUT OVERLAPS, new in 18.
+func rebuilt(snap partition.Snapshot) (definitions []string) {
+	for _, p := range snap.Parent.Properties {
+		if p.Kind == partition.PropIndex && p.Value == constraintKinds["x"] {
+			definitions = append(definitions, p.Name)
+		}
+	}
+	return definitions
+}
+
+// dropRebuilt takes from a table that is about to be attached what it would have twice
+// then, or, since a table has one primary key, not be attached for.
+func dropRebuilt(snap partition.Snapshot, table partition.Name) []string {
+	definitions := rebuilt(snap)
+	if len(definitions) == 0 {
+		return nil
+	}
+	for i, d := range definitions {
+		definitions[i] = quoteLiteral(d)
+	}
+	return []string{"DO " + dollarQuote(fmt.Sprintf(`
+DECLARE
+  was pg_catalog.name;
+BEGIN
+  FOR was IN SELECT conname FROM pg_catalog.pg_constraint WHERE conrelid = %[1]s::pg_catalog.regclass AND pg_catalog.pg_get_constraintdef(oid) IN (%[2]s) LOOP
+    EXECUTE pg_catalog.format('ALTER TABLE %%s DROP CONSTRAINT %%I', %[1]s, was);
+  END LOOP;
+END `, quoteLiteral(quoteName(table)), strings.Join(definitions, ", ")))}
 }
 
 // buildAside makes a table like the parent, with what else a partition has to have.
@@ -88,8 +124,10 @@ func (c creation) attached(set partition.Set, snap partition.Snapshot, a partiti
 		c.move = []Statement{{SQL: moveSQL(snap, d.Name, a.Table, boundsExpression(set.Key, r.KeyType, a.Bounds), 0), Lock: onDefault + "; " + ours}}
 		attach.Lock = onParent + "; " + onDefault + "; " + ours
 	}
-	c.attach = []Statement{attach,
-		{SQL: fmt.Sprintf("ALTER TABLE %s DROP CONSTRAINT %s", table, quoteIdent(check)), Lock: ours}}
+	for _, sql := range dropRebuilt(snap, a.Table) {
+		c.attach = append(c.attach, Statement{SQL: sql, Lock: ours})
+	}
+	c.attach = append(c.attach, attach, Statement{SQL: fmt.Sprintf("ALTER TABLE %s DROP CONSTRAINT %s", table, quoteIdent(check)), Lock: ours})
 	return c
 }
 

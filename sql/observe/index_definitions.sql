@@ -1,5 +1,5 @@
 -- The definitions of indexes without their own and their table's name, such as
--- "UNIQUE USING btree (a)", or of exclusion constraints.
+-- "UNIQUE USING btree (a)", or of exclusion constraints and keys WITHOUT OVERLAPS.
 -- $1: the indexes.
 --
 -- What is cut off is made here as pg_get_indexdef makes it, so that no name with
@@ -23,5 +23,5 @@ SELECT d.indexrelid,
           JOIN pg_class c ON c.oid = i.indexrelid
           JOIN pg_class t ON t.oid = i.indrelid
           JOIN pg_namespace n ON n.oid = t.relnamespace
-          LEFT JOIN pg_constraint con ON con.conindid = i.indexrelid AND con.conrelid = i.indrelid AND con.contype = 'x'
+          LEFT JOIN pg_constraint con ON con.conindid = i.indexrelid AND con.conrelid = i.indrelid AND i.indisexclusion
        ) AS d;
