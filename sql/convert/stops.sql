@@ -86,11 +86,11 @@ UNION ALL
 SELECT 'foreign key', format('%I of %s, which %s lacks', f.conname, self.named, child.named),
        'add it to each partition, NOT VALID, and validate it; or drop it from the parent'
   FROM self JOIN pg_constraint f ON f.conrelid = self.oid AND f.contype = 'f' AND f.conparentid = 0 CROSS JOIN child
- WHERE NOT EXISTS (SELECT FROM pg_constraint g WHERE g.conrelid = child.oid AND g.contype = 'f' AND g.convalidated
-                      AND pg_get_constraintdef(g.oid) = pg_get_constraintdef(f.oid))
+ WHERE NOT EXISTS (SELECT FROM pg_constraint g WHERE g.conrelid = child.oid AND g.contype = 'f'
+                      AND (g.convalidated OR right(pg_get_constraintdef(g.oid), 12) = 'NOT ENFORCED') AND pg_get_constraintdef(g.oid) = pg_get_constraintdef(f.oid))
 UNION ALL
 SELECT 'foreign key', format('%I of %s is not validated', f.conname, self.named), 'ALTER TABLE ... VALIDATE CONSTRAINT'
-  FROM self JOIN pg_constraint f ON f.conrelid = self.oid AND f.contype = 'f' AND NOT f.convalidated AND $5
+  FROM self JOIN pg_constraint f ON f.conrelid = self.oid AND f.contype = 'f' AND NOT f.convalidated AND $5 AND right(pg_get_constraintdef(f.oid), 12) <> 'NOT ENFORCED'
 UNION ALL
 SELECT 'trigger', format('%I of %s', t.tgname, self.named),
        'drop it: it is called for no row of a partition now, and would be called for all of them then'
@@ -104,10 +104,12 @@ UNION ALL
 SELECT 'unique key without the partition key', format('%I of %s', c.relname, self.named),
        CASE WHEN i.indexprs IS NULL AND i.indpred IS NULL THEN 'let it be widened: --widen-keys' ELSE 'drop it, or make it not unique' END
   FROM self JOIN pg_index i ON i.indrelid = self.oid JOIN pg_class c ON c.oid = i.indexrelid
- WHERE i.indisunique AND self.key <> ALL ((i.indkey::int2[])[0:i.indnkeyatts - 1]) AND NOT ($4 AND i.indexprs IS NULL AND i.indpred IS NULL)
+ WHERE i.indisunique AND NOT i.indisexclusion AND self.key <> ALL ((i.indkey::int2[])[0:i.indnkeyatts - 1]) AND NOT ($4 AND i.indexprs IS NULL AND i.indpred IS NULL)
 UNION ALL
-SELECT 'exclusion constraint', format('%I of %s', x.conname, self.named), 'drop it: a partitioned table cannot have one before release 17'
-  FROM self JOIN pg_constraint x ON x.conrelid = self.oid AND x.contype = 'x'
+SELECT 'exclusion constraint', format('%I of %s', x.conname, self.named),
+       CASE WHEN current_setting('server_version_num')::integer < 170000 THEN 'drop it: a partitioned table cannot have one before release 17'
+            ELSE 'drop it, and add it again afterwards, with the partition key in it' END
+  FROM self JOIN pg_constraint x ON x.conrelid = self.oid JOIN pg_index i ON i.indexrelid = x.conindid AND i.indrelid = self.oid AND i.indisexclusion
 UNION ALL
 SELECT 'invalid index', format('%I of %s', c.relname, self.named), 'REINDEX INDEX CONCURRENTLY, or drop it'
   FROM self JOIN pg_index i ON i.indrelid = self.oid JOIN pg_class c ON c.oid = i.indexrelid WHERE NOT i.indisvalid AND self.relkind = 'r'
@@ -117,7 +119,18 @@ SELECT 'CHECK that is not inherited', format('%I of %s', k.conname, self.named),
 UNION ALL
 SELECT 'CHECK that is not validated', format('%I of %s', k.conname, k.conrelid::regclass), 'ALTER TABLE ... VALIDATE CONSTRAINT'
   FROM self JOIN pg_constraint k ON (k.conrelid = self.oid OR k.conrelid IN (SELECT oid FROM child)) AND k.contype = 'c' AND NOT k.convalidated
+   AND right(pg_get_constraintdef(k.oid), 12) <> 'NOT ENFORCED'
  WHERE EXISTS (SELECT FROM pg_constraint o WHERE o.conrelid = self.oid AND o.contype = 'c' AND o.conname = k.conname)
+UNION ALL
+-- NOT NULL is a constraint since PostgreSQL 18.
+SELECT 'NOT NULL that is not inherited', format('%I of %s', k.conname, k.conrelid::regclass), 'ALTER TABLE ... ALTER CONSTRAINT ... INHERIT'
+  FROM self JOIN pg_constraint k ON (k.conrelid = self.oid OR k.conrelid IN (SELECT oid FROM child)) AND k.contype = 'n' AND k.connoinherit
+ WHERE k.conrelid = self.oid OR EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = k.conrelid AND a.attnum = k.conkey[1] AND a.attname = $2)
+UNION ALL
+SELECT 'NOT NULL that is not validated', format('%I of %s', k.conname, k.conrelid::regclass), 'ALTER TABLE ... VALIDATE CONSTRAINT'
+  FROM self JOIN pg_constraint k ON (k.conrelid = self.oid OR k.conrelid IN (SELECT oid FROM child)) AND k.contype = 'n' AND NOT k.convalidated
+  JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1]
+ WHERE EXISTS (SELECT FROM col p WHERE p.attrelid = self.oid AND p.attname = a.attname AND (p.attnotnull OR p.attname = $2))
 UNION ALL
 SELECT 'CHECK that differs', format('%I of %s', k.conname, child.named), 'give the partition the CHECK of its parent'
   FROM child JOIN pg_constraint k ON k.conrelid = $1 AND k.contype = 'c'
