@@ -131,7 +131,9 @@ func (t *table) lookAtColumns(ctx context.Context, tx pgx.Tx) error {
 		return fmt.Errorf("looking for hash_record_extended: %w", err)
 	}
 	rows, err := tx.Query(ctx, `
-		SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+		SELECT a.attname::text, format_type(a.atttypid, a.atttypmod),
+			a.attnotnull AND NOT EXISTS (SELECT FROM pg_constraint k
+				WHERE k.conrelid = a.attrelid AND k.contype = 'n' AND k.conkey[1] = a.attnum AND NOT k.convalidated),
 			CASE WHEN a.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) ELSE '' END,
 			a.atttypid = ANY ($2::text[]::regtype[]) AND coalesce(l.collisdeterministic, true)
 		FROM pg_attribute a
