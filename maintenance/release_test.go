@@ -1,8 +1,12 @@
 package maintenance_test
 
 import (
+	"context"
 	"fmt"
+	"strings"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/partitiond/partitiond/maintenance"
 	"github.com/partitiond/partitiond/maintenance/partition"
@@ -61,5 +65,40 @@ func TestRelease18Restore(t *testing.T) {
 			}
 			s.heldLeft()
 		})
+	}
+}
+
+// TestRelease16Membership has a pass made by members of the owner who, as PostgreSQL 16
+// can tell apart, may act as the owner but inherit nothing, or the other way round.
+func TestRelease16Membership(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t)
+	s.db.Since(t, 16, "GRANT ... WITH SET")
+	owner, heir, actor := s.db.Role(t, "owner"), s.db.Role(t, "heir"), s.db.Role(t, "actor")
+	s.section("setup.sql", fmt.Sprintf(`GRANT %[1]s TO %[2]s WITH INHERIT TRUE, SET FALSE; GRANT %[1]s TO %[3]s WITH INHERIT FALSE, SET TRUE;
+		GRANT USAGE, CREATE ON SCHEMA public TO %[1]s; GRANT USAGE ON SCHEMA public TO %[2]s, %[3]s;
+		SET ROLE %[1]s; CREATE TABLE events (id int, at timestamptz, what text); RESET ROLE`, owner, heir, actor))
+	s.section("set.toml", fmt.Sprintf(restoreSet, s.archive))
+	as := func(role string) {
+		s.m.Connect = func(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, s.db.URLAs(role)) }
+	}
+	as(heir)
+	report, err := s.m.Pass(t.Context(), nil, s.sets)
+	if err != nil || report.Status() != maintenance.Failed || len(report.Sets[0].Problems) != 1 || !strings.Contains(report.Sets[0].Problems[0].Text, "may not act as the owner") {
+		t.Errorf("who may not act as the owner: %+v, %v", report, err)
+	}
+	as(actor)
+	s.mustPass(maintenance.Done)
+	s.section("rows.sql", s.name(`INSERT INTO events VALUES (1, '{{month -14 "2006-01-02"}} 12:00+00', 'old'), (2, now(), 'new')`))
+	s.mustPass(maintenance.Partly)
+	s.section("left", s.name("archive public.events_{{month -14 \"2006_01\"}}\nanalyze public.events"))
+	if got := s.text("SELECT string_agg(what, ' ' ORDER BY what) FROM events"); got != "new old" {
+		t.Errorf("after a pass that could not read its rows, the set has %s", got)
+	}
+	s.section("grant.sql", fmt.Sprintf("GRANT %s TO %s WITH INHERIT TRUE", owner, actor))
+	s.mustPass(maintenance.Done)
+	s.section("left", "")
+	if got := s.text("SELECT string_agg(what, ' '), (SELECT count(*) FROM pg_class JOIN pg_inherits ON inhrelid = oid WHERE pg_get_userbyid(relowner) <> '" + owner + "') FROM events"); got != "new | 0" {
+		t.Errorf("the set has %s", got)
 	}
 }

@@ -143,8 +143,8 @@ func (p *planner) inspect() {
 	parent := p.snap.Parent
 	if !parent.MayAct {
 		p.problem(Problem{Kind: ProblemPrivilege, Table: p.set.Parent, Stops: StopsNone,
-			Text: fmt.Sprintf("role %q is not a member of the owner %q", p.snap.Server.Role, parent.Owner),
-			Hint: "GRANT the owner's role to it"})
+			Text: fmt.Sprintf("role %q may not act as the owner %q", p.snap.Server.Role, parent.Owner),
+			Hint: "GRANT the owner's role to it, as a member that inherits and may SET ROLE"})
 	}
 	if !parent.OwnerMayCreate {
 		p.problem(Problem{Kind: ProblemPrivilege, Table: p.set.Parent, Stops: StopsNone,

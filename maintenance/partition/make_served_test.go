@@ -98,7 +98,7 @@ func TestPrivilegesDoNotStopThePlan(t *testing.T) {
 		}
 	}
 	want := []string{
-		`privilege: app.events: role "keeper" is not a member of the owner "owner" (GRANT the owner's role to it)`,
+		`privilege: app.events: role "keeper" may not act as the owner "owner" (GRANT the owner's role to it, as a member that inherits and may SET ROLE)`,
 		`privilege: app.events: the owner "owner" may not create tables in schema "app" (GRANT CREATE ON SCHEMA to it)`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

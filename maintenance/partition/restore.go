@@ -25,7 +25,7 @@ func GiveBack(set Set, snap Snapshot, bounds Bounds, archived Name) (Action, err
 	case bounds.Empty():
 		return Action{}, fmt.Errorf("the bounds %s hold nothing", bounds)
 	case !parent.MayAct:
-		return Action{}, fmt.Errorf("role %q is not a member of the owner %q of %s", snap.Server.Role, parent.Owner, set.Parent)
+		return Action{}, fmt.Errorf("role %q may not act as the owner %q of %s", snap.Server.Role, parent.Owner, set.Parent)
 	case !parent.OwnerMayCreate:
 		return Action{}, fmt.Errorf("the owner %q of %s may not create tables in schema %q", parent.Owner, set.Parent, set.Parent.Schema)
 	}

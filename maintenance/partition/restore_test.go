@@ -35,7 +35,7 @@ func TestGiveBack(t *testing.T) {
 			refusal: "something else has the name", occupied: true},
 		"no parent":       {bounds: june, snap: func(snap *Snapshot) { snap.Parent = nil }, refusal: "there is no such table"},
 		"a standby":       {bounds: june, snap: func(snap *Snapshot) { snap.Server.Standby = true }, refusal: "standby"},
-		"a stranger":      {bounds: june, snap: func(snap *Snapshot) { snap.Parent.MayAct = false }, refusal: `role "keeper" is not a member of the owner`},
+		"a stranger":      {bounds: june, snap: func(snap *Snapshot) { snap.Parent.MayAct = false }, refusal: `role "keeper" may not act as the owner`},
 		"a powerless one": {bounds: june, snap: func(snap *Snapshot) { snap.Parent.OwnerMayCreate = false }, refusal: "may not create tables"},
 	} {
 		t.Run(name, func(t *testing.T) {

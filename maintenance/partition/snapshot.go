@@ -58,7 +58,7 @@ type Parent struct {
 	PartitionedBy, RangeColumn string
 	// NotTable names what the relation is where it is not a table, such as "view".
 	NotTable string
-	// MayAct is false where the session's role is not a member of the owner: it can look, and nothing else.
+	// MayAct is false where the session's role may not act as the owner: it can look, and nothing else.
 	MayAct bool
 	// OwnerMayCreate tells whether the owner may create tables in the parent's schema.
 	OwnerMayCreate bool
