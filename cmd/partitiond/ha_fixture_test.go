@@ -3,13 +3,16 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -223,23 +226,75 @@ func serve(t *testing.T, as *syscall.Credential, url, name string, args ...strin
 }
 
 // startStandby makes a standby of a server that streams from it, and returns its port.
+// It copies the files itself (PostgreSQL documentation, 26.3.4 Making a Base Backup
+// Using the Low Level API), since not all servers come with pg_basebackup.
 func startStandby(t *testing.T, primary *pgtemp.Server) int {
 	t.Helper()
-	program := primary.Binaries().Path("pg_basebackup")
-	if _, err := exec.LookPath(program); err != nil {
-		t.Skipf("a standby is made by pg_basebackup: %v", err)
+	conn, err := pgx.Connect(t.Context(), primary.URL("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	var version int
+	var from, label string
+	if err := conn.QueryRow(t.Context(), "SELECT current_setting('server_version_num')::int, current_setting('data_directory')").Scan(&version, &from); err != nil {
+		t.Fatal(err)
+	}
+	start, stop := "SELECT pg_backup_start('standby', true)", "SELECT labelfile FROM pg_backup_stop(false)"
+	if version < 150000 {
+		start, stop = "SELECT pg_start_backup('standby', true, false)", "SELECT labelfile FROM pg_stop_backup(false, false)"
 	}
 	as := account(t)
 	dir := ownDirectory(t, as)
 	data := filepath.Join(dir, "data")
-	cmd := exec.CommandContext(t.Context(), program, "--dbname="+primary.URL(""), "--pgdata="+data, "--checkpoint=fast", "--write-recovery-conf", "--no-sync")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: as}
-	cmd.Dir = "/"
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	if _, err := conn.Exec(t.Context(), start); err != nil {
+		t.Fatal(err)
+	}
+	copyCluster(t, from, data)
+	if err := conn.QueryRow(t.Context(), stop).Scan(&label); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"backup_label": label, "standby.signal": "", "postgresql.auto.conf": "primary_conninfo = '" + primary.URL("") + "'\n"} {
+		if err := os.WriteFile(filepath.Join(data, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if as != nil {
+		err := filepath.WalkDir(data, func(path string, _ fs.DirEntry, err error) error {
+			return errors.Join(err, os.Chown(path, int(as.Uid), int(as.Gid)))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 	port := freePort(t)
 	serve(t, as, fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", port), primary.Binaries().Path("postgres"),
 		"-D", data, "-c", "listen_addresses=127.0.0.1", "-c", "port="+strconv.Itoa(port), "-c", "unix_socket_directories="+dir)
 	return port
+}
+
+// copyCluster copies a server's files, but for its WAL and what says that it runs.
+func copyCluster(t *testing.T, from, to string) {
+	t.Helper()
+	err := filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		name, relErr := filepath.Rel(from, path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // It is gone since its directory was read.
+			return nil
+		case err != nil || relErr != nil:
+			return errors.Join(err, relErr)
+		case d.IsDir():
+			return os.Mkdir(filepath.Join(to, name), 0o700)
+		case strings.HasPrefix(name, "postmaster.") || filepath.Dir(name) == "pg_wal":
+			return nil
+		}
+		content, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return errors.Join(err, os.WriteFile(filepath.Join(to, name), content, 0o600))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
