@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/partitiond/partitiond/maintenance/archive/parquetfile"
 	"github.com/partitiond/partitiond/maintenance/partition"
 	"github.com/partitiond/partitiond/maintenance/pgtemp/pgtest"
 )
@@ -216,6 +217,25 @@ func TestRefused(t *testing.T) {
 		t.Errorf("in a transaction: got %v", err)
 	}
 	f.exec("ROLLBACK")
+}
+
+// TestNoCharacters has a byte that is no character, which PostgreSQL 15 and later print
+// as an escape. Older ones would not take back what they print.
+func TestNoCharacters(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, `at timestamp, c "char"`)
+	f.exec("INSERT INTO " + f.sql() + ` VALUES ('2018-11-01', 'a'), ('2018-11-02', (-1)::"char")`)
+	var escaped bool
+	if err := f.conn.QueryRow(t.Context(), "SELECT current_setting('server_version_num')::int >= 150000").Scan(&escaped); err != nil {
+		t.Fatal(err)
+	}
+	if escaped {
+		f.restore(f.sql(), partition.Name{Schema: "public", Local: "back"}, f.ensure())
+		return
+	}
+	if _, err := Ensure(t.Context(), f.conn, f.spec); !errors.Is(err, parquetfile.ErrNoCharacters) || len(f.files()) != 0 {
+		t.Errorf("archived with %v, left %q", err, f.files())
+	}
 }
 
 // TestHiddenRows asserts that rows which the role cannot see make an error: an

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/klauspost/compress/zstd"
@@ -93,6 +94,9 @@ func (w *csvWriter) record(r []byte) error {
 		if err := w.begin(); err != nil {
 			return err
 		}
+	}
+	if !utf8.Valid(r) {
+		return fmt.Errorf("a row %w", parquetfile.ErrNoCharacters)
 	}
 	w.part.digest.AddTuple(r)
 	if _, err := w.part.in.Write(r[2:]); err != nil {

@@ -3,6 +3,8 @@ package parquetfile
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -117,6 +119,27 @@ func TestUnvalidatedNotNull(t *testing.T) {
 	files := mustExport(t, tx, columnsOf(t, tx, name), name, small)
 	if got := sum(files); got.Rows != 2 {
 		t.Errorf("%v", got)
+	}
+}
+
+// TestNoCharacters has bytes that are no characters, which PostgreSQL 15 and later
+// print as an escape and older ones as they are.
+func TestNoCharacters(t *testing.T) {
+	t.Parallel()
+	tx := begin(t, pgtest.New(t).Conn(t))
+	escapes := ask[int](t, tx, "SELECT current_setting('server_version_num')::int") >= 150000
+	for i, values := range []string{`((-1)::"char", NULL)`, `('a', ARRAY[(-128)::"char"])`} {
+		name := table(t, tx, fmt.Sprintf("t%d", i), `c "char", a "char"[]`, values)
+		plan := columnsOf(t, tx, name)
+		if escapes {
+			roundTrip(t, tx, plan, name, small)
+			continue
+		}
+		run(t, tx, "SAVEPOINT before")
+		if _, err := export(t.Context(), tx, plan, name, small); !errors.Is(err, ErrNoCharacters) {
+			t.Errorf("%s: exported with %v", values, err)
+		}
+		run(t, tx, "ROLLBACK TO before")
 	}
 }
 

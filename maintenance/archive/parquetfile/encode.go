@@ -2,10 +2,12 @@ package parquetfile
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"sync"
 	"sync/atomic"
+	"unicode/utf8"
 
 	"github.com/parquet-go/parquet-go"
 )
@@ -127,6 +129,10 @@ var lengths = [kindJSONB + 1]int{
 	kindDate: 4, kindTimestamp: 8, kindUUID: 16,
 }
 
+// ErrNoCharacters says that the server would not take back what it printed: before
+// release 15 a byte of type "char" that is not ASCII comes as it is.
+var ErrNoCharacters = errors.New("is not UTF-8, and so could not be restored")
+
 // value returns a field's value, and whether there is one.
 func (e *encoder) value(i int, b []byte) (v parquet.Value, ok bool, err error) {
 	c := &e.codecs[i]
@@ -165,6 +171,9 @@ func (e *encoder) value(i int, b []byte) (v parquet.Value, ok bool, err error) {
 		}
 		return parquet.ByteArrayValue(b[1:]), true, nil
 	case kindBytes:
+		if c.text && !utf8.Valid(b) {
+			return v, false, fmt.Errorf("a value of the column %q, type %s, %w", e.plan[i].Name, e.plan[i].Type, ErrNoCharacters)
+		}
 		return parquet.ByteArrayValue(b), true, nil
 	}
 	if len(b) < numericHeader {

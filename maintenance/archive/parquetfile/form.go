@@ -99,6 +99,8 @@ type codec struct {
 	kind             kind
 	precision, scale int // of a decimal
 	node             parquet.Node
+	// text says that the bytes have to be characters.
+	text bool
 }
 
 // bounded tells whether the least and the greatest value are noted. Not those of
@@ -147,9 +149,9 @@ func (c Column) codec() (codec, error) {
 	case UUID:
 		k.kind, k.node = kindUUID, parquet.UUID()
 	case String:
-		k.kind, k.node = kindBytes, long(parquet.String())
+		k.kind, k.node, k.text = kindBytes, long(parquet.String()), true
 	case JSON:
-		k.kind, k.node = kindBytes, long(parquet.JSON())
+		k.kind, k.node, k.text = kindBytes, long(parquet.JSON()), true
 	case Binary:
 		k.kind, k.node = kindBytes, long(parquet.Leaf(parquet.ByteArrayType))
 	default:
