@@ -14,19 +14,43 @@ import (
 // moved under a lock that keeps others out.
 var errDefaultLarge = errors.New("the default partition is too large to be read under a lock that keeps writers out")
 
+// errRowsWait says that a default partition has rows of a partition that comes under a
+// lock which others get past.
+var errRowsWait = errors.New("rows have come to the default partition meanwhile")
+
 // createBesideDefault makes a partition of a set that has a default partition. The
 // rows that wait there go along in the same transaction: nobody ever sees one of
-// them twice, or not at all. What that does under ACCESS EXCLUSIVE on the default
-// partition is bounded, by its size and by the set's batch.
+// them twice, or not at all. What that does under ACCESS EXCLUSIVE, on the default
+// partition and on the parent, is bounded, by the one's size and by the set's batch.
 func (s *Session) createBesideDefault(ctx context.Context, set partition.Set, snap partition.Snapshot, a partition.Action, role string, out *Outcome) error {
+	if s.stopped() {
+		return ErrStopped
+	}
+	err := s.createOnce(ctx, set, snap, a, role, out)
+	if errors.Is(err, errRowsWait) {
+		a.Rows = 1 // At least.
+		err = s.createOnce(ctx, set, snap, a, role, out)
+	}
+	if errors.Is(err, errDefaultLarge) && a.Kind == partition.Create {
+		err = s.exchangeDefault(ctx, set, snap, a, role, out)
+	}
+	if err == nil {
+		s.made = append(s.made, a.Bounds)
+	}
+	return err
+}
+
+// createOnce makes the partition in one transaction, where that may be.
+func (s *Session) createOnce(ctx context.Context, set partition.Set, snap partition.Snapshot, a partition.Action, role string, out *Outcome) error {
 	c := renderDeclared(set, snap, a)
 	if a.Kind == partition.Attach {
 		c = renderAttach(set, snap, a)
 	}
-	if s.stopped() {
-		return ErrStopped
+	out.waits = waitsOf(snap, a, false)
+	if shutsParent(set, snap, a) {
+		out.waits.lock(snap.Parent.OID, "AccessExclusiveLock")
 	}
-	err := s.retry(ctx, set, out, func() error {
+	return s.retry(ctx, set, out, func() error {
 		out.Rows = 0
 		return s.inTx(ctx, set, role, func(tx pgx.Tx) error {
 			if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1, $2)", setLockClass, int32(snap.Parent.OID)); err != nil {
@@ -39,6 +63,9 @@ func (s *Session) createBesideDefault(ctx context.Context, set partition.Set, sn
 				return err
 			}
 			notes := out.notes
+			if err := execAll(ctx, tx, shortWait); err != nil {
+				return err
+			}
 			if err := run(c.lock); err != nil {
 				return err
 			}
@@ -54,13 +81,6 @@ func (s *Session) createBesideDefault(ctx context.Context, set partition.Set, sn
 			return err
 		})
 	})
-	if errors.Is(err, errDefaultLarge) && a.Kind == partition.Create {
-		err = s.exchangeDefault(ctx, set, snap, a, role, out)
-	}
-	if err == nil {
-		s.made = append(s.made, a.Bounds)
-	}
-	return err
 }
 
 // stillDefault fails unless the table of that name is the parent's default partition.
@@ -109,6 +129,8 @@ func (s *Session) small(ctx context.Context, tx pgx.Tx, set partition.Set, snap 
 		return fmt.Errorf("count the rows of %s in the default partition: %w", a.Bounds, err)
 	case rows > 0 && len(keys) > 0:
 		return fmt.Errorf("%d rows of %s have to stay in %s, for the foreign key %s refers to them: move them by hand", rows, a.Bounds, d.Name, keys[0])
+	case rows > 0 && !shutsParent(set, snap, a):
+		return errRowsWait
 	case rows > int64(set.SweepBatch):
 		return fmt.Errorf("%s has more than %d rows of %s: %w", d.Name, set.SweepBatch, a.Bounds, errDefaultLarge)
 	}
@@ -125,8 +147,13 @@ func (s *Session) attachRestored(ctx context.Context, tx pgx.Tx, r Restoration, 
 		return err
 	}
 	if r.Snapshot.Default != nil {
-		if err := execAll(ctx, tx, c.lock[0].SQL); err != nil {
+		if err := execAll(ctx, tx, shortWait); err != nil {
 			return err
+		}
+		for _, st := range c.lock {
+			if err := execAll(ctx, tx, st.SQL); err != nil {
+				return err
+			}
 		}
 		if err := s.small(ctx, tx, r.Set, r.Snapshot, a); err != nil {
 			return err

@@ -120,7 +120,11 @@ func (c creation) attached(set partition.Set, snap partition.Snapshot, a partiti
 	attach := Statement{SQL: fmt.Sprintf("ALTER TABLE %s ATTACH PARTITION %s %s", parent, table, forValues(r.KeyType, a.Bounds)), Lock: onParent + "; " + ours}
 	if d := snap.Default; d != nil {
 		onDefault := exclusive + d.Name.String()
-		c.lock = []Statement{{SQL: fmt.Sprintf("LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE", quoteName(d.Name)), Lock: onDefault}}
+		if shutsParent(set, snap, a) {
+			onParent = exclusive + set.Parent.String()
+			c.lock = []Statement{{SQL: fmt.Sprintf("LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE", parent), Lock: onParent}}
+		}
+		c.lock = append(c.lock, Statement{SQL: fmt.Sprintf("LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE", quoteName(d.Name)), Lock: onDefault})
 		c.move = []Statement{{SQL: moveSQL(snap, d.Name, a.Table, boundsExpression(set.Key, r.KeyType, a.Bounds), 0), Lock: onDefault + "; " + ours}}
 		attach.Lock = onParent + "; " + onDefault + "; " + ours
 	}
@@ -129,6 +133,16 @@ func (c creation) attached(set partition.Set, snap partition.Snapshot, a partiti
 	}
 	c.attach = append(c.attach, attach, Statement{SQL: fmt.Sprintf("ALTER TABLE %s DROP CONSTRAINT %s", table, quoteIdent(check)), Lock: ours})
 	return c
+}
+
+// shutsParent tells whether a partition comes beside a default one under a lock that
+// nobody gets past. A session that has looked which partitions there are, and then
+// waits for the default one, does not look again: when it gets there it would not see
+// the rows that have moved on, and a row that it brings would be refused. Where none
+// wait, and the period is still to come, nobody is known to do so, and readers and
+// writers are let in.
+func shutsParent(set partition.Set, snap partition.Snapshot, a partition.Action) bool {
+	return a.Rows > 0 || a.Bounds.From.Compare(partition.At(set.Wall(snap.Server.Now, snap.Parent.Key))) <= 0
 }
 
 // declaredExpression is the condition by which ATTACH finds that a table needs no
