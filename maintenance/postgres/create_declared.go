@@ -15,7 +15,7 @@ import (
 var errDefaultLarge = errors.New("the default partition is too large to be read under a lock that keeps writers out")
 
 // errRowsWait says that a default partition has rows of a partition that comes under a
-// lock which others get past.
+// lock which others get past, or is about to get some.
 var errRowsWait = errors.New("rows have come to the default partition meanwhile")
 
 // createBesideDefault makes a partition of a set that has a default partition. The
@@ -63,7 +63,7 @@ func (s *Session) createOnce(ctx context.Context, set partition.Set, snap partit
 				return err
 			}
 			notes := out.notes
-			if err := execAll(ctx, tx, shortWait); err != nil {
+			if err := execAll(ctx, tx, c.shortWait()); err != nil {
 				return err
 			}
 			if err := run(c.lock); err != nil {
@@ -78,9 +78,35 @@ func (s *Session) createOnce(ctx context.Context, set partition.Set, snap partit
 			out.Rows = out.lastTag.RowsAffected()
 			err := run(c.attach)
 			out.notes = notes
-			return err
+			if err != nil || shutsParent(set, snap, a) {
+				return err
+			}
+			return nobodyWaits(ctx, tx, snap)
 		})
 	})
+}
+
+// shortWait shares the set's lock timeout, or what [shortWait] makes of it, among the
+// locks: who waits behind us waits for all of them together.
+func (c creation) shortWait() string {
+	return shortWait + fmt.Sprintf("; SELECT set_config('lock_timeout', extract(epoch FROM current_setting('lock_timeout')::interval) * 1000 / %d || 'ms', true)",
+		max(len(c.lock), 1))
+}
+
+// nobodyWaits fails with [errRowsWait] if somebody waits to write to the default
+// partition: his row may be one of the new partition's, and would be refused.
+func nobodyWaits(ctx context.Context, tx pgx.Tx, snap partition.Snapshot) error {
+	var wait bool
+	err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype = 'relation' AND NOT granted AND mode = 'RowExclusiveLock'
+		AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+		AND relation = $1::pg_catalog.text::pg_catalog.regclass)`, quoteName(snap.Default.Name)).Scan(&wait)
+	if err != nil {
+		return fmt.Errorf("look for who waits for the default partition: %w", err)
+	}
+	if wait {
+		return errRowsWait
+	}
+	return nil
 }
 
 // stillDefault fails unless the table of that name is the parent's default partition.
@@ -147,7 +173,7 @@ func (s *Session) attachRestored(ctx context.Context, tx pgx.Tx, r Restoration, 
 		return err
 	}
 	if r.Snapshot.Default != nil {
-		if err := execAll(ctx, tx, shortWait); err != nil {
+		if err := execAll(ctx, tx, c.shortWait()); err != nil {
 			return err
 		}
 		for _, st := range c.lock {

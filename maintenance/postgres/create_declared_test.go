@@ -57,3 +57,48 @@ func TestWhoWaitsBesideDefault(t *testing.T) {
 		})
 	}
 }
+
+// TestCreateWhileRowsCome makes a partition of next month beside a default one, while a
+// row of that month comes that PostgreSQL has to send somewhere in that very moment. If
+// it sent it to the default partition and looked at what belongs there only when the new
+// one is there, the INSERT would fail.
+func TestCreateWhileRowsCome(t *testing.T) {
+	t.Parallel()
+	const next = "date_trunc('month', now()) + interval '40 days'"
+	for name, test := range map[string]struct{ before, after string }{
+		"they wait":             {before: "INSERT INTO event_master VALUES (1, 'first', " + next + ")"},
+		"they come since":       {after: "INSERT INTO event_master VALUES (1, 'first', " + next + ")"},
+		"this one is the first": {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newApplied(t, declaredMonths+"CREATE TABLE rest PARTITION OF event_master DEFAULT;"+test.before)
+			a.set.Retention.Then, a.set.Limits.LockTimeout = partition.Keep, 20*time.Second
+			now := time.Now().UTC()
+			snap, act := a.planned(partition.Create, time.Date(now.Year(), now.Month()+1, 1, 0, 0, 0, 0, time.UTC).Format("event_2006_01"))
+			a.exec(test.after)
+			release := a.hold("LOCK TABLE rest IN ACCESS SHARE MODE")
+			made, came := make(chan error, 1), make(chan error, 1)
+			go func() {
+				_, err := a.apply(snap, act)
+				made <- err
+			}()
+			a.wait(a.session.conn.PgConn().PID())
+			client := a.Conn(t)
+			go func() {
+				_, err := client.Exec(t.Context(), "INSERT INTO event_master VALUES (2, 'second', "+next+")", pgx.QueryExecModeExec)
+				came <- err
+			}()
+			a.wait(client.PgConn().PID())
+			release()
+			if err := <-made; err != nil {
+				t.Errorf("making the partition: %v", err)
+			}
+			if err := <-came; err != nil {
+				t.Errorf("the row that came meanwhile: %v", err)
+			}
+			want(t, "rows in the default partition", a.one("SELECT count(*) FROM ONLY rest"), "0")
+			want(t, "the last row is there", a.one("SELECT count(*) FROM "+quoteName(act.Table)+" WHERE id = 2"), "1")
+		})
+	}
+}

@@ -16,7 +16,7 @@ const likeDeclared = "INCLUDING ALL EXCLUDING IDENTITY EXCLUDING COMMENTS EXCLUD
 // maxDefaultBytes is how large a default partition's heap may be for a partition to
 // be attached beside it at once: ATTACH reads all of it under ACCESS EXCLUSIVE, which
 // takes some hundredths of a second for as much as this.
-const maxDefaultBytes = 32 << 20
+const maxDefaultBytes = 8 << 20
 
 // creation is the making of a declarative partition, in the order of its parts: it is
 // built aside, rows that wait for it leave the default partition, and it is attached.
@@ -140,7 +140,7 @@ func (c creation) attached(set partition.Set, snap partition.Snapshot, a partiti
 // waits for the default one, does not look again: when it gets there it would not see
 // the rows that have moved on, and a row that it brings would be refused. Where none
 // wait, and the period is still to come, nobody is known to do so, and readers and
-// writers are let in.
+// writers are let in; who does wait in the end, [nobodyWaits] tells.
 func shutsParent(set partition.Set, snap partition.Snapshot, a partition.Action) bool {
 	return a.Rows > 0 || a.Bounds.From.Compare(partition.At(set.Wall(snap.Server.Now, snap.Parent.Key))) <= 0
 }
