@@ -40,6 +40,9 @@ func Back(ctx context.Context, conn *pgx.Conn, set partition.Set, o Options) (Pl
 	case !parent.Declarative:
 		p.Done = "it is partitioned by inheritance already"
 		return p, nil
+	case parent.Distributed:
+		p.stopDistributed()
+		return p, nil
 	case before == nil || before.Declarative || before.NotTable != "":
 		p.stop("no old parent", kept.String(), "only a set that was converted can go back, as long as its old parent is kept")
 		return p, nil

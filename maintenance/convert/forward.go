@@ -34,7 +34,7 @@ func Forward(ctx context.Context, conn *pgx.Conn, set partition.Set, o Options) 
 			p.stop(string(pr.Kind), fmt.Sprintf("%s: %s", pr.Table, pr.Text), pr.Hint)
 		}
 	}
-	if parent == nil || parent.Key == "" || parent.NotTable != "" {
+	if parent == nil || parent.Key == "" || parent.NotTable != "" || parent.Distributed {
 		return p, nil
 	}
 	kept, rest := KeptName(set.Parent), DefaultName(set.Parent)

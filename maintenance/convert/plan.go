@@ -59,6 +59,12 @@ func (p *Plan) stop(kind, what, hint string) {
 	p.Stops = append(p.Stops, Stop{kind, what, hint})
 }
 
+// stopDistributed stops at what no swap can do: Citus has neither partitions by
+// inheritance nor triggers, and keeps books of its own on which table is whose shard.
+func (p *Plan) stopDistributed() {
+	p.stop(string(partition.ProblemUnsupported), p.Set.Parent.String()+" is distributed by Citus", "undistribute_table() it first, and distribute what it has become")
+}
+
 // The names that a conversion uses beside the set's own.
 func interimName(parent partition.Name) partition.Name { return suffixed(parent, "_partitioned") }
 

@@ -50,6 +50,9 @@ func Whole(ctx context.Context, conn *pgx.Conn, set partition.Set, until time.Ti
 	case parent.Declarative:
 		p.Done = "it is partitioned declaratively already"
 		return p, nil
+	case parent.Distributed:
+		p.stopDistributed()
+		return p, nil
 	case parent.NotTable != "" || parent.Key == "":
 		p.stop(string(partition.ProblemUnsupported), fmt.Sprintf("%s with the key %s", set.Parent, set.Key), "expected a table, and a column of type date, timestamp or timestamptz")
 		return p, nil

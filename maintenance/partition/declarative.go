@@ -181,6 +181,8 @@ func (p *planner) safetyNet() {
 	switch {
 	case d.Foreign:
 		return
+	case p.snap.Parent.Distributed:
+		return // Citus has no triggers: its rows wait for the next pass.
 	case !p.set.Takeover && (state.Function == FunctionUnknown || state.TriggerOther != ""):
 		what := fmt.Sprintf("the function %s exists and is not one that is known here", p.set.Function)
 		if state.TriggerOther != "" {

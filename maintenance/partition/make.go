@@ -99,6 +99,9 @@ func (p *planner) served() bool {
 		return refuse(ProblemUnsupported, "it is a "+parent.NotTable+", not a table", "")
 	case p.set.Style != "" && (p.set.Style == Declarative) != parent.Declarative:
 		return refuse(ProblemUnsupported, fmt.Sprintf("style says %q, and the table is not partitioned so", p.set.Style), "leave style out: the catalog tells it")
+	case parent.Distributed && !parent.Declarative:
+		return refuse(ProblemUnsupported, "it is distributed by Citus, which has neither partitions by inheritance nor triggers",
+			"undistribute_table() it, make it PARTITION BY RANGE, and distribute it then")
 	case parent.Declarative && parent.RangeColumn == "":
 		return refuse(ProblemUnsupported, "it is PARTITION BY "+parent.PartitionedBy, "RANGE of one plain column is served")
 	case parent.Declarative && parent.RangeColumn != p.set.Key:

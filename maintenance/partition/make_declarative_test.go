@@ -47,6 +47,8 @@ func TestDeclarative(t *testing.T) {
 		{"none is wanted", []func(*Set, *Snapshot){func(s *Set, n *Snapshot) { n.Default, s.DefaultPartition = nil, false }}, ""},
 		{"its trigger is missing", []func(*Set, *Snapshot){func(_ *Set, n *Snapshot) { n.Parent.Routing.Trigger = false }}, "notify events_default"},
 		{"its function is somebody else's", []func(*Set, *Snapshot){func(_ *Set, n *Snapshot) { n.Parent.Routing.Function = FunctionUnknown }}, "trigger: events_default (stops none)"},
+		{"Citus has no triggers", []func(*Set, *Snapshot){func(_ *Set, n *Snapshot) { n.Parent.Routing.Trigger, n.Parent.Distributed = false, true }}, ""},
+		{"Citus has no inheritance", []func(*Set, *Snapshot){func(_ *Set, n *Snapshot) { n.Parent.Declarative, n.Parent.Distributed = false, true }}, "unsupported: events (stops set)"},
 		{"it is aligned first", []func(*Set, *Snapshot){func(_ *Set, n *Snapshot) { n.Default.Properties, n.Partitions = nil, n.Partitions[:6] }},
 			"align events_default\ncreate e_2019_01 [2019-01-01, 2019-02-01)\nindex events_default"},
 		{"rows wait", []func(*Set, *Snapshot){func(_ *Set, n *Snapshot) { n.Strays = []Stray{{Period: month(t, "2018-05"), Rows: 7}} }},

@@ -10,7 +10,8 @@ type Snapshot struct {
 	// Partitions are the parent's children, ordered by their name.
 	Partitions []Partition
 	// Default is the DEFAULT partition of a declarative set, nil where there is none.
-	// It is none of Partitions: it has no bounds of its own. Its Bytes are exact.
+	// It is none of Partitions: it has no bounds of its own. Its Bytes are exact, unless
+	// the set is distributed.
 	Default *Partition
 	// Detaching are the partitions that an interrupted DETACH CONCURRENTLY has begun to
 	// take out, and Detached those tables that a pass has taken out and has not got to
@@ -56,6 +57,9 @@ type Parent struct {
 	// one plain column.
 	Declarative                bool
 	PartitionedBy, RangeColumn string
+	// Distributed tells whether Citus keeps the rows of the table and its partitions, on
+	// this server or on others: what the catalog says of their number and size is nothing.
+	Distributed bool
 	// NotTable names what the relation is where it is not a table, such as "view".
 	NotTable string
 	// MayAct is false where the session's role may not act as the owner: it can look, and nothing else.

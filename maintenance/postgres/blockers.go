@@ -123,7 +123,7 @@ func waitsOf(snap partition.Snapshot, a partition.Action, aside bool) (w waits) 
 		if snap.Parent.Declarative {
 			// To detach a partition waits for whoever may still look at it.
 			w.lock(parent, "AccessExclusiveLock")
-			w.snapshots = snap.Default == nil
+			w.snapshots = snap.Default == nil && !snap.Parent.Distributed
 		}
 	case partition.Finalize:
 		w.lock(parent, "ShareUpdateExclusiveLock")

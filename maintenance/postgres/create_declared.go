@@ -31,7 +31,10 @@ func (s *Session) createBesideDefault(ctx context.Context, set partition.Set, sn
 		a.Rows = 1 // At least.
 		err = s.createOnce(ctx, set, snap, a, role, out)
 	}
-	if errors.Is(err, errDefaultLarge) && a.Kind == partition.Create {
+	switch {
+	case errors.Is(err, errDefaultLarge) && snap.Parent.Distributed:
+		err = fmt.Errorf("%w; of a distributed set there is no other way: set sweep_batch higher, or make the partition by hand", err)
+	case errors.Is(err, errDefaultLarge) && a.Kind == partition.Create:
 		err = s.exchangeDefault(ctx, set, snap, a, role, out)
 	}
 	if err == nil {
@@ -124,6 +127,14 @@ func stillDefault(ctx context.Context, tx pgx.Tx, snap partition.Snapshot) error
 	return nil
 }
 
+// relationSize names the function that measures a table, wherever its rows are.
+func relationSize(snap partition.Snapshot) string {
+	if snap.Parent.Distributed {
+		return "citus_relation_size"
+	}
+	return "pg_relation_size"
+}
+
 // small fails with [errDefaultLarge] unless the default partition, which is locked,
 // is as small as has to be, and with another error where moving its rows would do
 // more than that.
@@ -134,7 +145,7 @@ func (s *Session) small(ctx context.Context, tx pgx.Tx, set partition.Set, snap 
 	}
 	var size int64
 	var keys []string
-	err := tx.QueryRow(ctx, `SELECT pg_catalog.pg_relation_size(c.oid), ARRAY(SELECT format('%I of %s', conname, conrelid::pg_catalog.regclass)
+	err := tx.QueryRow(ctx, `SELECT pg_catalog.`+relationSize(snap)+`(c.oid), ARRAY(SELECT format('%I of %s', conname, conrelid::pg_catalog.regclass)
 			FROM pg_catalog.pg_constraint WHERE contype = 'f' AND conparentid = 0 AND confrelid IN (c.oid, $2))
 		FROM pg_catalog.pg_class c WHERE c.oid = $1::pg_catalog.text::pg_catalog.regclass`, quoteName(d.Name), snap.Parent.OID).Scan(&size, &keys)
 	if err != nil {
@@ -148,7 +159,7 @@ func (s *Session) small(ctx context.Context, tx pgx.Tx, set partition.Set, snap 
 		return fmt.Errorf("%s has %d bytes, more than %d: %w", d.Name, size, maxDefaultBytes, errDefaultLarge)
 	}
 	var rows int64
-	err = tx.QueryRow(ctx, fmt.Sprintf("SELECT count(*) FROM (SELECT FROM ONLY %s WHERE %s LIMIT %d) AS r", quoteName(d.Name),
+	err = tx.QueryRow(ctx, fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM ONLY %s WHERE %s LIMIT %d) AS r", quoteName(d.Name),
 		boundsExpression(set.Key, snap.Parent.Key, a.Bounds), set.SweepBatch+1)).Scan(&rows)
 	switch {
 	case err != nil:

@@ -125,8 +125,12 @@ func (s *Session) aboutToGo(ctx context.Context, tx pgx.Tx, set partition.Set, s
 		return e, nil
 	}
 	// reltuples is -1 where nothing was ever counted (PostgreSQL documentation, 53.11 pg_class).
-	err := tx.QueryRow(ctx, `SELECT pg_catalog.pg_total_relation_size(oid), CASE WHEN pg_catalog.pg_relation_size(oid) = 0 THEN 0 ELSE reltuples END::bigint
-		FROM pg_catalog.pg_class WHERE oid = $1`, a.OID).Scan(&e.Bytes, &e.Rows)
+	measure := `SELECT pg_catalog.pg_total_relation_size(oid), CASE WHEN pg_catalog.pg_relation_size(oid) = 0 THEN 0 ELSE reltuples END::bigint
+		FROM pg_catalog.pg_class WHERE oid = $1`
+	if snap.Parent.Distributed {
+		measure = "SELECT pg_catalog.citus_total_relation_size($1::pg_catalog.oid), -1"
+	}
+	err := tx.QueryRow(ctx, measure, a.OID).Scan(&e.Bytes, &e.Rows)
 	if err != nil {
 		return e, fmt.Errorf("measure %s: %w", a.Table, err)
 	}

@@ -31,7 +31,7 @@ func (o *observation) scan(ctx context.Context) error {
 		case p == nil || p.Key == "" || p.NotTable != "":
 			continue
 		case p.Declarative:
-			if d := snap.Default; d != nil && d.Bytes > 0 {
+			if d := snap.Default; d != nil && (d.Bytes > 0 || p.Distributed) {
 				looks = append(looks, straysLook(set, snap, d.Name))
 			}
 			continue

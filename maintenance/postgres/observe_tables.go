@@ -116,7 +116,7 @@ func (o *observation) addParent(r *row) {
 	o.setsOf[t.oid] = append(o.setsOf[t.oid], int(r.int(0)))
 	p := &parent{table: t, hasPages: r.flag(11), seen: partition.Parent{
 		OID: t.oid, Owner: t.owner, Declarative: t.kind == 'p', NotTable: notTable[t.kind],
-		MayAct: r.flag(9), OwnerMayCreate: r.flag(10), PartitionedBy: r.text(15), RangeColumn: r.text(16),
+		MayAct: r.flag(9), OwnerMayCreate: r.flag(10), PartitionedBy: r.text(15), RangeColumn: r.text(16), Distributed: r.flag(18),
 	}}
 	if !r.null(17) {
 		p.ownNotNull = slices.Clone(r.oids(17))

@@ -132,6 +132,10 @@ func (c creation) attached(set partition.Set, snap partition.Snapshot, a partiti
 		c.attach = append(c.attach, Statement{SQL: sql, Lock: ours})
 	}
 	c.attach = append(c.attach, attach, Statement{SQL: fmt.Sprintf("ALTER TABLE %s DROP CONSTRAINT %s", table, quoteIdent(check)), Lock: ours})
+	if snap.Parent.Distributed && a.Kind == partition.Create {
+		// Citus has copied its rows to the shards, and leaves them here as well, unseen.
+		c.attach = append(c.attach, Statement{SQL: fmt.Sprintf("SELECT pg_catalog.truncate_local_data_after_distributing_table(%s)", quoteLiteral(table)), Lock: ours})
+	}
 	return c
 }
 

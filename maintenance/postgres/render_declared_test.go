@@ -95,6 +95,40 @@ func TestDeclaredLockLevels(t *testing.T) {
 	}
 }
 
+// TestRetireDistributed: of a set that Citus distributes a partition goes by statements
+// that Citus knows.
+func TestRetireDistributed(t *testing.T) {
+	t.Parallel()
+	set := monthly("event_master")
+	set.Retention.Schema = "old"
+	a := partition.Action{Kind: partition.Retire, Table: partition.Name{Schema: "public", Local: "event_2018_11"}, Bounds: november, Then: partition.Detach}
+	snap := partition.Snapshot{Parent: &partition.Parent{Declarative: true, Distributed: true, Key: partition.KeyTimestamp}}
+	var got []string
+	for _, step := range Render(set, snap, a) {
+		for _, st := range step.Statements {
+			got = append(got, st.SQL)
+		}
+		got = append(got, "")
+	}
+	compareLines(t, "the statements", strings.Join(got, "\n"), strings.ReplaceAll(`
+		LOCK TABLE ONLY "public"."event_master" IN ACCESS SHARE MODE
+		LOCK TABLE ONLY "public"."event_2018_11" IN ACCESS EXCLUSIVE MODE
+		ALTER TABLE "public"."event_2018_11" ADD CONSTRAINT "{mark}" CHECK ("created_at" IS NOT NULL AND "created_at" >= '2018-11-01 00:00:00'::timestamp without time zone AND "created_at" < '2018-12-01 00:00:00'::timestamp without time zone) NOT VALID
+
+		ALTER TABLE "public"."event_2018_11" VALIDATE CONSTRAINT "{mark}"
+
+		ALTER TABLE "public"."event_master" DETACH PARTITION "public"."event_2018_11"
+
+		LOCK TABLE ONLY "public"."event_2018_11" IN ACCESS EXCLUSIVE MODE
+		ALTER TABLE "public"."event_2018_11" ADD CONSTRAINT partition_bounds CHECK ("created_at" IS NOT NULL AND "created_at" >= '2018-11-01 00:00:00'::timestamp without time zone AND "created_at" < '2018-12-01 00:00:00'::timestamp without time zone) NOT VALID
+
+		ALTER TABLE "public"."event_2018_11" VALIDATE CONSTRAINT partition_bounds
+
+		LOCK TABLE ONLY "public"."event_2018_11" IN ACCESS EXCLUSIVE MODE
+		ALTER TABLE "public"."event_2018_11" DROP CONSTRAINT "{mark}"
+		ALTER TABLE "public"."event_2018_11" SET SCHEMA "old"`, "{mark}", partition.RetireMark(set.Parent)))
+}
+
 // interruptDetach begins to detach a partition, and ends while it waits for a reader.
 func (a *applied) interruptDetach(table string) {
 	a.t.Helper()

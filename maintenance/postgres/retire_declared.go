@@ -19,14 +19,19 @@ import (
 // transaction of its own (PostgreSQL documentation, ALTER TABLE, DETACH PARTITION
 // CONCURRENTLY), so it cannot go in one. A CHECK marks it first; whatever happens
 // after that, the next pass knows it by that CHECK and goes on, or gives it back.
-type declaredRemoval struct{ mark, validate, detach, remove Step }
+type declaredRemoval struct {
+	mark, validate, detach Step
+	// keep gives the table a further CHECK, where the mark cannot be renamed to it.
+	keep   []Step
+	remove Step
+}
 
 // steps returns those that are still to be gone.
 func (r declaredRemoval) steps(snap partition.Snapshot, a partition.Action) []Step {
 	if slices.ContainsFunc(snap.Detached, func(c partition.Partition) bool { return c.OID == a.OID }) {
-		return []Step{r.remove}
+		return append(slices.Clip(r.keep), r.remove)
 	}
-	return []Step{r.mark, r.validate, r.detach, r.remove}
+	return slices.Concat([]Step{r.mark, r.validate, r.detach}, r.keep, []Step{r.remove})
 }
 
 func renderRetireDeclared(set partition.Set, snap partition.Snapshot, a partition.Action, owner string) (r declaredRemoval) {
@@ -43,15 +48,26 @@ func renderRetireDeclared(set partition.Set, snap partition.Snapshot, a partitio
 	r.detach = Step{Alone: true, Role: owner, Statements: []Statement{{
 		SQL:  fmt.Sprintf("ALTER TABLE %s DETACH PARTITION %s CONCURRENTLY", parent, table),
 		Lock: shareUpdate + set.Parent.String() + "; " + onTable}}}
-	if d := snap.Default; d != nil {
+	if d := snap.Default; d != nil || snap.Parent.Distributed { // Citus refuses CONCURRENTLY.
+		locks := []string{exclusive + set.Parent.String(), onTable}
+		if d != nil {
+			locks = slices.Insert(locks, 1, exclusive+d.Name.String())
+		}
 		r.detach = Step{Role: owner, Statements: []Statement{{
 			SQL:  fmt.Sprintf("ALTER TABLE %s DETACH PARTITION %s", parent, table),
-			Lock: exclusive + set.Parent.String() + "; " + exclusive + d.Name.String() + "; " + onTable}}}
+			Lock: strings.Join(locks, "; ")}}}
 	}
 	r.remove = Step{Role: owner, Statements: []Statement{lock}}
 	if a.Then == partition.Detach {
 		// It keeps the CHECK, under the name that is usual.
-		r.remove.Statements = append(r.remove.Statements, alter(onTable, "RENAME CONSTRAINT %s TO %s", mark, partition.BoundsConstraint))
+		if snap.Parent.Distributed { // Citus renames no constraints.
+			r.keep = []Step{
+				{Role: owner, Statements: []Statement{lock, alter(onTable, "ADD CONSTRAINT %s CHECK (%s) NOT VALID", partition.BoundsConstraint, declaredExpression(set.Key, snap.Parent.Key, a.Bounds))}},
+				{Alone: true, Waits: true, Role: owner, Statements: []Statement{alter(shareUpdate+a.Table.String(), "VALIDATE CONSTRAINT %s", partition.BoundsConstraint)}}}
+			r.remove.Statements = append(r.remove.Statements, alter(onTable, "DROP CONSTRAINT %s", mark))
+		} else {
+			r.remove.Statements = append(r.remove.Statements, alter(onTable, "RENAME CONSTRAINT %s TO %s", mark, partition.BoundsConstraint))
+		}
 		if s := set.Retention.Schema; s != "" && s != a.Table.Schema {
 			r.remove.Statements = append(r.remove.Statements, alter(onTable, "SET SCHEMA %s", quoteIdent(s)))
 		}
@@ -87,6 +103,20 @@ func (s *Session) retireDeclared(ctx context.Context, set partition.Set, snap pa
 			return fmt.Errorf("%s: %w", a.Then, err)
 		}
 		out.mark = check
+	}
+	if len(r.keep) > 0 {
+		named, err := hasConstraint(ctx, s.conn, a, partition.BoundsConstraint)
+		if err != nil {
+			return fmt.Errorf("%s: %w", a.Then, err)
+		}
+		if named {
+			r.keep = r.keep[1:]
+		}
+		for _, step := range r.keep {
+			if err := s.runStep(ctx, set, snap, step, out); err != nil {
+				return fmt.Errorf("%s: %w", a.Then, err)
+			}
+		}
 	}
 	soon := archived.StillEqual == nil
 	err = s.retry(ctx, set, out, func() error {
@@ -174,7 +204,10 @@ func (s *Session) takeOut(ctx context.Context, set partition.Set, snap partition
 }
 
 func (s *Session) markInTx(ctx context.Context, tx pgx.Tx, set partition.Set, snap partition.Snapshot, a partition.Action, step Step) (check string, err error) {
-	if err := execAll(ctx, tx, shortWait, step.Statements[0].SQL, step.Statements[1].SQL); err != nil {
+	if err := s.waitShortly(ctx, tx); err != nil {
+		return "", err
+	}
+	if err := execAll(ctx, tx, step.Statements[0].SQL, step.Statements[1].SQL); err != nil {
 		return "", err
 	}
 	if err := s.lock.stillHeld(ctx, tx, set); err != nil {
@@ -229,10 +262,19 @@ func markNow(ctx context.Context, tx pgx.Tx, set partition.Set, a partition.Acti
 	return strings.TrimSuffix(check, " NOT VALID"), validated, nil
 }
 
+// hasConstraint tells whether the action's table has a constraint of that name.
+func hasConstraint(ctx context.Context, q Querier, a partition.Action, name string) (has bool, err error) {
+	err = q.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE conrelid = $1 AND conname = $2)", a.OID, name).Scan(&has)
+	if err != nil {
+		return false, fmt.Errorf("look at the constraints of %s: %w", a.Table, err)
+	}
+	return has, nil
+}
+
 // removeTakenOut does to a table that is out of its parent what retention asks for.
 func (s *Session) removeTakenOut(ctx context.Context, tx pgx.Tx, set partition.Set, snap partition.Snapshot, a partition.Action, archived Archived, step Step, check string, soon *bool, out *Outcome) error {
 	exec := func(sql string) error { return execAll(ctx, tx, sql) }
-	if err := exec(shortWait); err != nil {
+	if err := s.waitShortly(ctx, tx); err != nil {
 		return err
 	}
 	if err := s.lockForRemoval(ctx, tx, set, a, archived, step.Statements[0].SQL, soon, exec); err != nil {
@@ -280,10 +322,9 @@ func (s *Session) removeTakenOut(ctx context.Context, tx pgx.Tx, set partition.S
 			gone.Moved = partition.Name{Schema: schema, Local: moved.Table.Local}
 			out.Archive = gone.Moved.String()
 		}
-		var named bool
-		err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE conrelid = $1 AND conname = $2)", a.OID, partition.BoundsConstraint).Scan(&named)
+		named, err := hasConstraint(ctx, tx, a, partition.BoundsConstraint)
 		if err != nil {
-			return fmt.Errorf("look at the constraints of %s: %w", a.Table, err)
+			return err
 		}
 		if named {
 			drop := Statement{SQL: fmt.Sprintf("ALTER TABLE %s DROP CONSTRAINT %s", quoteName(moved.Table), quoteIdent(partition.RetireMark(set.Parent)))}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -30,6 +31,8 @@ type Session struct {
 	made []partition.Bounds
 	// crowded says that the last wait for a lock was in vain.
 	crowded bool
+	// citus tells that the server has Citus loaded, and so may pass statements on.
+	citus bool
 }
 
 // Export writes a partition to a store, reads it back and compares. It answers
@@ -57,11 +60,13 @@ func NewSession(ctx context.Context, conn *pgx.Conn, lock *PassLock, export Expo
 	s := &Session{conn: conn, lock: lock, export: export, stop: stop}
 	// An empty search path makes every name mean one thing. Row security off
 	// turns a policy that would hide rows from an archive into an error.
-	_, err := conn.Exec(ctx, `SET search_path = pg_catalog; SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD';
-		SET IntervalStyle = 'postgres'; SET row_security = off; SET client_min_messages = warning; `+noticeDeath(false))
+	results, err := conn.PgConn().Exec(ctx, `SET search_path = pg_catalog; SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD';
+		SET IntervalStyle = 'postgres'; SET row_security = off; SET client_min_messages = warning; `+noticeDeath(false)+`;
+		SELECT pg_catalog.current_setting('citus.propagate_set_commands', true) IS NOT NULL`).ReadAll()
 	if err != nil {
 		return nil, fmt.Errorf("prepare the session: %w", err)
 	}
+	s.citus = string(results[len(results)-1].Rows[0][0]) == "t"
 	return s, nil
 }
 
@@ -163,6 +168,9 @@ func (s *Session) inTx(ctx context.Context, set partition.Set, role string, f fu
 				return fmt.Errorf("set %s: %w", g[0], err)
 			}
 		}
+		if err := s.spreadLockTimeout(ctx, tx); err != nil {
+			return err
+		}
 		if role != "" {
 			if _, err := tx.Exec(ctx, "SET LOCAL ROLE "+quoteIdent(role)); err != nil {
 				return fmt.Errorf("act as the owner: %w", err)
@@ -170,6 +178,31 @@ func (s *Session) inTx(ctx context.Context, set partition.Set, role string, f fu
 		}
 		return f(tx)
 	})
+}
+
+// spreadLockTimeout gives the transactions that Citus begins on other servers the lock
+// timeout of this one: there the server's own counts otherwise, which is to wait for
+// ever, with all locks that are held here (Citus documentation, Configuration Reference,
+// citus.propagate_set_commands: what SET LOCAL sets goes along).
+func (s *Session) spreadLockTimeout(ctx context.Context, tx pgx.Tx) error {
+	if !s.citus {
+		return nil
+	}
+	var timeout string
+	if err := tx.QueryRow(ctx, "SELECT pg_catalog.current_setting('lock_timeout')").Scan(&timeout); err != nil {
+		return fmt.Errorf("read lock_timeout: %w", err)
+	}
+	// Not the role, which is set later: there the connection is that role's.
+	return execAll(ctx, tx, "SET LOCAL citus.propagate_set_commands = 'local'", "SET LOCAL lock_timeout = "+quoteLiteral(timeout),
+		"SET LOCAL citus.propagate_set_commands = 'none'")
+}
+
+// waitShortly bounds the transaction's waits by [shortWait].
+func (s *Session) waitShortly(ctx context.Context, tx pgx.Tx) error {
+	if err := execAll(ctx, tx, shortWait); err != nil {
+		return err
+	}
+	return s.spreadLockTimeout(ctx, tx)
 }
 
 // asSession runs f as the session's own role, in a transaction that acts as another
@@ -224,12 +257,19 @@ func (s *Session) runStatements(ctx context.Context, tx pgx.Tx, step Step, out *
 	return nil
 }
 
+// citusLockFailed is what Citus says when LOCK TABLE fails on another node, which it
+// does under the lock timeout: why it failed is in a warning.
+const citusLockFailed = "failure on connection marked as essential"
+
 // retryable tells whether an error is one that passes by itself: a lock that
 // was not to be had in time, or a deadlock (PostgreSQL documentation, Appendix
 // A). Anything else would only fail again.
 func retryable(err error) bool {
 	var pgErr *pgconn.PgError
-	return errors.Is(err, errBusy) || errors.Is(err, errHoldsBusy) || errors.Is(err, errWriting) || errors.As(err, &pgErr) && (pgErr.Code == "55P03" || pgErr.Code == "40P01")
+	if errors.Is(err, errBusy) || errors.Is(err, errHoldsBusy) || errors.Is(err, errWriting) {
+		return true
+	}
+	return errors.As(err, &pgErr) && (pgErr.Code == "55P03" || pgErr.Code == "40P01" || pgErr.Code == "XX000" && strings.HasPrefix(pgErr.Message, citusLockFailed))
 }
 
 // errBusy stands for a lock that was not waited for.

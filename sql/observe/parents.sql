@@ -4,6 +4,7 @@
 -- A role acts as the owner by SET ROLE, which PostgreSQL 16 made a matter of its
 -- own (PostgreSQL documentation, 9.27.2 Access Privilege Inquiry Functions). NOT NULL
 -- is a constraint since PostgreSQL 18, and may be one that children do not inherit.
+-- A table that Citus distributes depends on that extension.
 SELECT w.ord - 1 AS set,
        c.oid,
        c.relkind,
@@ -21,7 +22,9 @@ SELECT w.ord - 1 AS set,
        c.reltoastrelid AS toast,
        CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) END AS partitioned_by,
        (SELECT a.attname FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum = k.partattrs[0] AND k.partstrat = 'r' AND k.partnatts = 1) AS range_column,
-       (SELECT array_agg(k.conkey[1]) FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'n' AND k.connoinherit) AS own_not_null
+       (SELECT array_agg(k.conkey[1]) FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'n' AND k.connoinherit) AS own_not_null,
+       EXISTS (SELECT FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'citus'
+                WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.objsubid = 0 AND d.refclassid = 'pg_extension'::regclass) AS distributed
   FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w (nsp, rel, ord)
   JOIN pg_namespace n ON n.nspname = w.nsp
   JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.rel
