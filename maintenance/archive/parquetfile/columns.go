@@ -125,6 +125,10 @@ var settings = []struct{ name, value string }{
 // (PostgreSQL documentation, 24.3.3 Automatic Character Set Conversion).
 const noEncoding = "SQL_ASCII"
 
+// propagate is the setting by which Citus passes SET LOCAL on to other servers (Citus
+// documentation, Configuration Reference).
+const propagate = "citus.propagate_set_commands"
+
 // eachSetting calls do with the settings that the database needs.
 func eachSetting(ctx context.Context, tx pgx.Tx, do func(name, value string) error) error {
 	encoding, err := encodingOf(ctx, tx)
@@ -150,14 +154,36 @@ func encodingOf(ctx context.Context, tx pgx.Tx) (name string, err error) {
 }
 
 // Configure gives the transaction, until it ends, the settings under which rows
-// are exported and restored.
+// are exported and restored. Where Citus reads rows on other servers, they are those
+// servers', too.
 func Configure(ctx context.Context, tx pgx.Tx) error {
-	return eachSetting(ctx, tx, func(name, value string) error {
+	var citus bool
+	if err := tx.QueryRow(ctx, "SELECT pg_catalog.current_setting($1, true) IS NOT NULL", propagate).Scan(&citus); err != nil {
+		return fmt.Errorf("looking for Citus: %w", err)
+	}
+	set := func(name, value string) error {
 		if _, err := tx.Exec(ctx, "SELECT pg_catalog.set_config($1, $2, true)", name, value); err != nil {
 			return fmt.Errorf("setting %s: %w", name, err)
 		}
 		return nil
+	}
+	if !citus {
+		return eachSetting(ctx, tx, set)
+	}
+	if err := set(propagate, "local"); err != nil {
+		return err
+	}
+	// What the function sets does not go along.
+	err := eachSetting(ctx, tx, func(name, value string) error {
+		if _, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL %s = '%s'", name, value)); err != nil {
+			return fmt.Errorf("setting %s: %w", name, err)
+		}
+		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return set(propagate, "none")
 }
 
 // configured returns an error if the session has not the settings of [Configure].
