@@ -16,8 +16,8 @@
 -- they are its archive, and its retirement writes none beside them. The name is
 -- there beside the OID because OIDs change when a database is dumped and loaded.
 --
--- partitiond.history: what was removed, restored and held, and by whom; the row of a
--- removal is written by the transaction that removes. Its bounds are as those of
+-- partitiond.history: what was removed, restored, held and converted, and by whom; the
+-- row of a removal is written by the transaction that removes. Its bounds are as those of
 -- hold. The number of rows is exact where they were counted, and otherwise what the
 -- server's statistics said; bytes are those of the table with its indexes, right
 -- before it went. The daemon deletes nothing there unless it is told to. A trigger on
@@ -71,7 +71,7 @@ DO $partitiond$ BEGIN
     CREATE TABLE partitiond.history (
       id               bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
       at               timestamptz NOT NULL DEFAULT pg_catalog.now(),
-      event            text NOT NULL CHECK (event IN ('drop', 'detach', 'archive', 'restore', 'hold', 'release')),
+      event            text NOT NULL CHECK (event IN ('drop', 'detach', 'archive', 'restore', 'hold', 'release', 'convert', 'partition', 'drain')),
       parent_schema    text NOT NULL,
       parent_name      text NOT NULL,
       partition_schema text,

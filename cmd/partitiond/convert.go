@@ -107,7 +107,7 @@ func (v *convertOptions) convert(ctx context.Context, name string) error {
 		case v.Rollback:
 			return convert.Back(ctx, conn, set, v.Options)
 		case v.finish:
-			return convert.Finish(ctx, conn, set)
+			return convert.Finish(ctx, conn, set, v.Options)
 		}
 		return convert.Forward(ctx, conn, set, v.Options)
 	})
@@ -152,6 +152,7 @@ func (v *convertOptions) work(ctx context.Context, name string, planFor func(con
 	if err != nil {
 		return err
 	}
+	v.Agent = m.History.Agent
 	plan := func(ctx context.Context, conn *pgx.Conn) (convert.Plan, error) { return planFor(ctx, conn, set) }
 	connect := func(ctx context.Context) (*pgx.Conn, error) {
 		conn, err := m.Connect(ctx)

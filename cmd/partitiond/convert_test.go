@@ -3,6 +3,7 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestConvert goes the whole way by the verb: what would be done changes nothing, the
@@ -47,6 +48,18 @@ func TestConvert(t *testing.T) {
 	step("eventsp events_defaultr", exitOK, "convert", "events", "--finish")
 	step("eventsp events_defaultr", exitOK, "convert", "events", "--finish")
 	step("eventsp events_defaultr", exitPartly, "convert", "events", "--rollback")
+	// Each change is in the history, once, and so is nothing that was not made.
+	const told = "SELECT string_agg(split_part(reason, ',', 1), '; ' ORDER BY id) FROM partitiond.history WHERE event = 'convert' AND parent_name = 'events' AND version <> '' AND partition_name IS NULL"
+	if got, want := c.text(told), "from inheritance to declarative; from declarative back to inheritance; "+
+		"from inheritance to declarative; finished: its old parent public.events_inherited was dropped"; got != want {
+		t.Errorf("the history has %q, want %q", got, want)
+	}
+	if out, _ := c.run(exitOK, "history", "--set", "events", time.Now().UTC().Format("2006-01")); strings.Count(out, "converted: public.events, by ") != 4 {
+		t.Errorf("the history of this month:\n%s", out)
+	}
+	if out, _ := c.run(exitOK, "history", "--set", "events", "--removals"); strings.Contains(out, "convert") {
+		t.Errorf("conversions are no removals:\n%s", out)
+	}
 }
 
 // TestPartition makes an ordinary table a set that the file does not have.
@@ -62,6 +75,9 @@ func TestPartition(t *testing.T) {
 	}
 	if n := c.int("SELECT count(*) FROM plain WHERE tableoid = 'plain_first'::regclass AND (SELECT relkind FROM pg_class WHERE relname = 'plain') = 'p'"); n != 50 {
 		t.Errorf("%d rows", n)
+	}
+	if told := c.text("SELECT string_agg(event || ' ' || parent_name || ' ' || partition_name || ' ' || (partition_oid = 'plain_first'::regclass)::text, '; ') FROM partitiond.history"); told != "partition plain plain_first true" {
+		t.Errorf("the history has %q", told)
 	}
 	for _, key := range []string{"nothing", "what"} {
 		if out, _ := c.run(exitPartly, "partition", "public.events", "--key", key); !strings.Contains(out, "unsupported") {

@@ -222,6 +222,9 @@ func (h *historyOptions) printTold(a told, text string) {
 			for _, url := range e.Archives {
 				line("    from %s", url)
 			}
+		case postgres.Converted, postgres.Partitioned, postgres.Drained:
+			line("%s  %s, by %s", at, changed(a.Set, e), by)
+			line("    why: %s", e.Reason)
 		default:
 			h.printRemoval(a, e, at, name, by, line)
 		}
@@ -240,6 +243,17 @@ func (h *historyOptions) printTold(a told, text string) {
 	case len(a.present) == 0:
 		line("nothing is known of it: no partition is there, and none was removed since the history began")
 	}
+}
+
+// changed says what became of a set or of a partition of it.
+func changed(set string, e postgres.Event) string {
+	switch e.Kind {
+	case postgres.Partitioned:
+		return fmt.Sprintf("made a set: %s, with %s", set, e.Partition)
+	case postgres.Drained:
+		return fmt.Sprintf("drained: %s, %s", e.Partition, size(e))
+	}
+	return "converted: " + set
 }
 
 func (h *historyOptions) printRemoval(a told, e postgres.Event, at, name, by string, line func(string, ...any)) {

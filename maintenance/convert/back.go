@@ -93,7 +93,7 @@ func Back(ctx context.Context, conn *pgx.Conn, set partition.Set, o Options) (Pl
 		}
 	}
 	b.write()
-	p.Swap.Bound = o.Bound
+	p.Swap.Bound, p.Swap.Event = o.Bound, o.event(&p, postgres.Converted, fmt.Sprintf("from declarative back to inheritance, with %d partitions", len(p.Snapshot.Partitions)))
 	p.reroute = true
 	p.notes(facts{views: f.views, mentions: f.mentions})
 	p.Notes = append(p.Notes, fmt.Sprintf("the columns of each partition are its own from now on: a column that is dropped from %s has to be dropped from them as well", set.Parent))

@@ -12,7 +12,7 @@ import (
 
 // Finish plans the end of a conversion: the old parent goes, with the functions that
 // routed its rows. There is no way back after that.
-func Finish(ctx context.Context, conn *pgx.Conn, set partition.Set) (Plan, error) {
+func Finish(ctx context.Context, conn *pgx.Conn, set partition.Set, o Options) (Plan, error) {
 	p := Plan{Set: set}
 	old := set
 	old.Parent = KeptName(set.Parent)
@@ -36,7 +36,7 @@ func Finish(ctx context.Context, conn *pgx.Conn, set partition.Set) (Plan, error
 	if role == p.Snapshot.Server.Role {
 		role = ""
 	}
-	step := postgres.Step{Role: role}
+	step := postgres.Step{Role: role, Event: o.event(&p, postgres.Converted, fmt.Sprintf("finished: its old parent %s was dropped", old.Parent))}
 	var rows bool
 	err = reading(ctx, conn, func(tx pgx.Tx) error {
 		if err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM ONLY "+postgres.QuoteName(old.Parent)+")").Scan(&rows); err != nil {

@@ -53,7 +53,7 @@ func Forward(ctx context.Context, conn *pgx.Conn, set partition.Set, o Options) 
 		w.children = append(w.children, attached{name: c.Name, oid: c.OID, bounds: c.Bounds})
 	}
 	w.forward(rest)
-	p.Swap.Bound = o.Bound
+	p.Swap.Bound, p.Swap.Event = o.Bound, o.event(&p, postgres.Converted, fmt.Sprintf("from inheritance to declarative, with %d partitions", len(w.children)))
 	p.notes(f)
 	return p, nil
 }

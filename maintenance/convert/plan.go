@@ -17,6 +17,14 @@ type Options struct {
 	// Bound is how long readers and writers of the set may be kept waiting by the swap,
 	// once it has its locks.
 	Bound time.Duration
+	// Agent is who acts, for the history.
+	Agent postgres.Agent
+}
+
+// event is what the history says of a change of a whole set.
+func (o Options) event(p *Plan, kind postgres.EventKind, reason string) *postgres.Event {
+	return &postgres.Event{Kind: kind, Parent: p.Set.Parent, Bounds: partition.Everywhere, Rows: -1, Bytes: -1, ArchiveBytes: -1,
+		Reason: reason, ActedAs: p.Snapshot.Parent.Owner, Agent: o.Agent}
 }
 
 // Stop is one thing that keeps a conversion from being made.

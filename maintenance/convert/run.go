@@ -105,6 +105,7 @@ func Run(ctx context.Context, stop <-chan struct{}, connect func(context.Context
 			return r, err
 		}
 		r.Swapped = true
+		told(log, p, out.Outcome)
 		log.Info("swapped", "set", p.Set.Parent.String(), "held", out.Held.Round(time.Millisecond), "retries", out.Retries)
 		if err := follow(ctx, session, p); err != nil {
 			return r, fmt.Errorf("the swap is made, but not what follows it, which a pass does: %w", err)
@@ -112,6 +113,13 @@ func Run(ctx context.Context, stop <-chan struct{}, connect func(context.Context
 		return r, nil
 	}
 	return r, fmt.Errorf("%s changed %d times between a plan and its swap: try again when it is quieter", set.Parent, maxRounds)
+}
+
+// told warns of what is not in the history.
+func told(log *slog.Logger, p Plan, out postgres.Outcome) {
+	if out.Unrecorded {
+		log.Warn("not written into the history: there is none, and the role may not make it", "set", p.Set.Parent.String())
+	}
 }
 
 // follow does what comes after a swap.
@@ -145,6 +153,7 @@ func carryOut(ctx context.Context, session *postgres.Session, p Plan, t Task, lo
 	if err != nil {
 		return fmt.Errorf("%s: %w", t.Title, err)
 	}
+	told(log, p, out)
 	log.Info("prepared", "what", t.Title, "took", out.Took.Round(time.Millisecond), "retries", out.Retries)
 	return nil
 }

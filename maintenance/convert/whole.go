@@ -93,7 +93,8 @@ func Whole(ctx context.Context, conn *pgx.Conn, set partition.Set, until time.Ti
 	w := swapper{plan: &p, facts: f, parent: set.Parent, interim: interimName(set.Parent), kept: first, aside: "_first", whole: true,
 		children: []attached{{name: first, oid: parent.OID, bounds: bounds}}}
 	w.forward(rest)
-	p.Swap.Bound = o.Bound
+	p.Swap.Bound, p.Swap.Event = o.Bound, o.event(&p, postgres.Partitioned, "the table became the first partition of a set")
+	p.Swap.Event.Partition, p.Swap.Event.OID, p.Swap.Event.Bounds = first, parent.OID, bounds
 	p.notes(f)
 	p.Notes = append(p.Notes, fmt.Sprintf("%s becomes %s, with the rows %s", set.Parent, first, bounds))
 	if state == partition.ConstraintAbsent {

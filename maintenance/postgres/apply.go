@@ -22,8 +22,8 @@ type Outcome struct {
 	Rows, Bytes int64
 	// Archive is where a retired partition is now.
 	Archive string
-	// Unrecorded tells that a partition was removed without a row in the history,
-	// since there is none, and the role may not make it.
+	// Unrecorded tells that a partition was removed, or a set changed, without a row in
+	// the history, since there is none, and the role may not make it.
 	Unrecorded bool
 	Blockers   []Blocker
 

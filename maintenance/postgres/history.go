@@ -34,6 +34,11 @@ const (
 	// HoldMade also is a hold that was changed, and HoldEnded one that was removed.
 	HoldMade  EventKind = "hold"
 	HoldEnded EventKind = "release"
+	// Converted is a change of the way of partitioning or its end, Partitioned the making
+	// of a set out of a table, and Drained the cutting of a partition into periods.
+	Converted   EventKind = "convert"
+	Partitioned EventKind = "partition"
+	Drained     EventKind = "drain"
 )
 
 // Removal tells whether the event took a partition away.
@@ -47,7 +52,7 @@ type Event struct {
 	Kind   EventKind
 	Parent partition.Name
 	// Partition and OID are those of the table; a hold has none, but that of one table
-	// has the OID.
+	// has the OID, and neither has what concerns a whole set.
 	Partition partition.Name
 	OID       uint32
 	// Bounds are written as those of a hold are.
@@ -144,11 +149,24 @@ func (s *Session) aboutToGo(ctx context.Context, tx pgx.Tx, set partition.Set, s
 	return e, nil
 }
 
+// noteChange writes an event that a plan brings along, if there is a history; as
+// the session's own role in a transaction that acts as another.
+func (s *Session) noteChange(ctx context.Context, tx pgx.Tx, role string, e *Event, out *Outcome) error {
+	switch {
+	case e == nil:
+		return nil
+	case !s.recorded:
+		out.Unrecorded = true
+		return nil
+	}
+	return asSession(ctx, tx, role, func() error { return s.note(ctx, tx, *e) })
+}
+
 // note writes an event into the history.
 func (s *Session) note(ctx context.Context, tx pgx.Tx, e Event) error {
 	_, err := tx.Exec(ctx, `INSERT INTO partitiond.history (event, parent_schema, parent_name, partition_schema, partition_name, partition_oid, lower, upper,
 			rows, rows_exact, bytes, moved_schema, moved_name, archives, archive_bytes, hold_id, hold_until, reason, acted_as, host, version)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, nullif($9::bigint, -1), $10, nullif($11::bigint, -1), nullif($12, ''), nullif($13, ''), coalesce($14::text[], '{}'), nullif($15::bigint, -1),
+		VALUES ($1, $2, $3, nullif($4, ''), nullif($5, ''), nullif($6, 0::oid), $7, $8, nullif($9::bigint, -1), $10, nullif($11::bigint, -1), nullif($12, ''), nullif($13, ''), coalesce($14::text[], '{}'), nullif($15::bigint, -1),
 			nullif($16::bigint, 0), $17, $18, $19, $20, $21)`,
 		string(e.Kind), e.Parent.Schema, e.Parent.Local, e.Partition.Schema, e.Partition.Local, e.OID, boundArg(e.Bounds.From), boundArg(e.Bounds.To),
 		e.Rows, e.Exact, e.Bytes, e.Moved.Schema, e.Moved.Local, e.Archives, e.ArchiveBytes,

@@ -32,6 +32,8 @@ type Step struct {
 	Role string
 	// SetLock takes the set's creation lock first, so that the routing function does not make a partition at the same time.
 	SetLock bool
+	// Event goes into the history with it.
+	Event *Event
 }
 
 const (

@@ -138,11 +138,7 @@ func (s *Session) removeNoting(ctx context.Context, tx pgx.Tx, role string, remo
 			return err
 		}
 	}
-	if !s.recorded {
-		out.Unrecorded = true
-		return nil
-	}
-	return asSession(ctx, tx, role, func() error { return s.note(ctx, tx, gone) })
+	return s.noteChange(ctx, tx, role, &gone, out)
 }
 
 // lockForRemoval locks a partition against everybody, when it holds what was

@@ -123,7 +123,10 @@ func (s *Session) runStep(ctx context.Context, set partition.Set, snap partition
 					return fmt.Errorf("take the set's creation lock: %w", err)
 				}
 			}
-			return s.runStatements(ctx, tx, step, out)
+			if err := s.runStatements(ctx, tx, step, out); err != nil {
+				return err
+			}
+			return s.noteChange(ctx, tx, step.Role, step.Event, out)
 		})
 	})
 }

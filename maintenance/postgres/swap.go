@@ -26,6 +26,8 @@ type Swap struct {
 	Change []Statement
 	// Bound is how long Change may take: then the server ends it, and all is as before.
 	Bound time.Duration
+	// Event goes into the history with it; it is written before the locks are asked for.
+	Event *Event
 }
 
 // SwapOutcome is what a swap came to.
@@ -57,6 +59,11 @@ func (s *Session) Swap(ctx context.Context, set partition.Set, snap partition.Sn
 		return out, ErrStopped
 	}
 	role := actAs(snap)
+	if w.Event != nil {
+		if err := s.ensureHistory(ctx, set, snap, &out.Outcome); err != nil {
+			return out, err
+		}
+	}
 	began := time.Now()
 	err := s.retry(ctx, set, &out.Outcome, func() error {
 		err := s.inTx(ctx, set, role, func(tx pgx.Tx) error {
@@ -66,6 +73,9 @@ func (s *Session) Swap(ctx context.Context, set partition.Set, snap partition.Sn
 					return fmt.Errorf("%s: %w", what, withStatement(err))
 				}
 				return nil
+			}
+			if err := s.noteChange(ctx, tx, role, w.Event, &out.Outcome); err != nil {
+				return err
 			}
 			if len(w.Build) > 0 {
 				if err := exec("build the new table", block(w.Build, role)); err != nil {
@@ -113,6 +123,11 @@ func (s *Session) Run(ctx context.Context, set partition.Set, snap partition.Sna
 	var out Outcome
 	began := time.Now()
 	for _, step := range steps {
+		if step.Event != nil {
+			if err := s.ensureHistory(ctx, set, snap, &out); err != nil {
+				return out, err
+			}
+		}
 		if err := s.runStep(ctx, set, snap, step, &out); err != nil {
 			out.Took = time.Since(began)
 			return out, err
