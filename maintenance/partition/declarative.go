@@ -12,10 +12,18 @@ import (
 // given before it is taken out, and that says what its bound does: whatever happens
 // then, the table can be told from others, and what it may hold is known. The parent
 // is in it by its name, which a dump keeps, as it does not an OID.
-func RetireMark(parent Name) string {
+func RetireMark(parent Name) string { return AsideName(parent, "retire").Local }
+
+// AsideName is what something is called that is made beside a set and has no name of
+// its own; what says what for.
+func AsideName(parent Name, what string) Name {
 	sum := sha256.Sum256([]byte(parent.Schema + "\x00" + parent.Local))
-	return "partitiond_retire_" + hex.EncodeToString(sum[:4])
+	return Name{Schema: parent.Schema, Local: "partitiond_" + what + "_" + hex.EncodeToString(sum[:4])}
 }
+
+// DrainTrigger is the name of the trigger that writes down which rows of a wide partition
+// change while they are copied into periods.
+const DrainTrigger = "partitiond_drain"
 
 // LogTrigger is the name of the trigger that writes down the changes of a default
 // partition while its rows are copied.

@@ -47,9 +47,7 @@ const maxCatchUps = 1000
 const catchUpBatches = 10
 
 func newExchange(set partition.Set, snap partition.Snapshot, a partition.Action, role string) exchange {
-	name := func(what string) partition.Name {
-		return partition.Name{Schema: set.Parent.Schema, Local: "partitiond_" + what + "_" + shortDigest(set.Parent.Schema, set.Parent.Local)}
-	}
+	name := func(what string) partition.Name { return partition.AsideName(set.Parent, what) }
 	x := exchange{set: set, snap: snap, a: a, role: role, part: name("part"), rest: name("rest"), log: name("log")}
 	for _, c := range snap.Parent.Columns {
 		if !c.Generated {

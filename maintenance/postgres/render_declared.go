@@ -27,8 +27,13 @@ type creation struct{ build, lock, move, attach []Statement }
 func (c creation) all() []Statement { return slices.Concat(c.build, c.lock, c.move, c.attach) }
 
 func renderDeclared(set partition.Set, snap partition.Snapshot, a partition.Action) (c creation) {
-	c.build = buildAside(set, a, fmt.Sprintf(", CONSTRAINT %s CHECK (%s)", partition.BoundsConstraint, declaredExpression(set.Key, a.Route.KeyType, a.Bounds)))
+	c.build = buildAside(set, a, boundsCheck(set, a))
 	return c.attached(set, snap, a, partition.BoundsConstraint)
+}
+
+// boundsCheck is what a table aside has so that ATTACH need not read it.
+func boundsCheck(set partition.Set, a partition.Action) string {
+	return fmt.Sprintf(", CONSTRAINT %s CHECK (%s)", partition.BoundsConstraint, declaredExpression(set.Key, a.Route.KeyType, a.Bounds))
 }
 
 // ours is said of a table that the transaction has made.

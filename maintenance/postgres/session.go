@@ -162,6 +162,19 @@ func (s *Session) runAlone(ctx context.Context, set partition.Set, step Step) (e
 	return nil
 }
 
+// InTx runs f in a transaction under the set's limits, as the parent's owner, and again
+// after a lock timeout or a deadlock.
+func (s *Session) InTx(ctx context.Context, set partition.Set, snap partition.Snapshot, f func(pgx.Tx) error) (Outcome, error) {
+	var out Outcome
+	if s.stopped() {
+		return out, ErrStopped
+	}
+	began := time.Now()
+	err := s.retry(ctx, set, &out, func() error { return s.inTx(ctx, set, actAs(snap), f) })
+	out.Took = time.Since(began)
+	return out, err
+}
+
 // inTx runs f in a transaction under the set's limits, as the given role.
 func (s *Session) inTx(ctx context.Context, set partition.Set, role string, f func(pgx.Tx) error) error {
 	// Each statement has to see what was committed before its locks were granted.
