@@ -2,6 +2,7 @@ package convert_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -150,6 +151,9 @@ func TestDoomedConversion(t *testing.T) {
 	}
 	f := &fixture{t: t}
 	f.configure(seedSet)
+	if parts[2] == "drain" {
+		f.configure(drainedSet)
+	}
 	err = f.attempt(parts[0], parts[2], &deathAt{last: last, die: func() {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {} // Until the signal is there.
@@ -170,9 +174,16 @@ func (f *fixture) attempt(url, way string, death *deathAt) error {
 	o := options
 	o.WidenKeys = true
 	connect := func(ctx context.Context) (*pgx.Conn, error) {
+		if death.n >= death.last {
+			return nil, errors.New("the dead do not connect")
+		}
 		conn, err := pgx.ConnectConfig(ctx, cc)
 		death.conns = append(death.conns, conn)
 		return conn, err
+	}
+	if way == "drain" {
+		_, err = convert.RunDrain(f.t.Context(), nil, connect, f.set, convert.DrainOptions{Options: o}, f.m.Log)
+		return err
 	}
 	_, err = convert.Run(f.t.Context(), nil, connect, f.set, func(ctx context.Context, conn *pgx.Conn) (convert.Plan, error) {
 		if way == "back" {

@@ -55,7 +55,10 @@ type Plan struct {
 	Stops []Stop
 	Notes []string
 	Tasks []Task
-	Swap  postgres.Swap
+	// Copy is what a drain does between its tasks and the swap, again and again: the copy of
+	// some pages, and the taking over of some changes.
+	Copy []postgres.Statement
+	Swap postgres.Swap
 	// After is what follows the swap, and blocks nobody.
 	After []postgres.Step
 	// reroute says that the routing functions are made anew after the swap, and the rows

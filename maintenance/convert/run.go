@@ -42,30 +42,46 @@ type Result struct {
 // nothing left but the swap. The connections are made by connect; other instances are
 // kept off the set by the lock that a pass takes. When stop is closed it ends between
 // two transactions with [postgres.ErrStopped].
-func Run(ctx context.Context, stop <-chan struct{}, connect func(context.Context) (*pgx.Conn, error), set partition.Set, plan Planner, log *slog.Logger) (r Result, err error) {
+func Run(ctx context.Context, stop <-chan struct{}, connect Connect, set partition.Set, plan Planner, log *slog.Logger) (r Result, err error) {
+	err = alone(ctx, stop, connect, set, func(session *postgres.Session) error {
+		r, err = run(ctx, session, set, plan, log)
+		return err
+	})
+	return r, err
+}
+
+// Connect opens a new connection.
+type Connect func(context.Context) (*pgx.Conn, error)
+
+// alone gives a session to work with, while the lock keeps others off the set.
+func alone(ctx context.Context, stop <-chan struct{}, connect Connect, set partition.Set, work func(*postgres.Session) error) (err error) {
 	locking, err := connect(ctx)
 	if err != nil {
-		return r, err
+		return err
 	}
 	lock, err := postgres.AcquirePassLock(ctx, locking, []partition.Set{set})
 	if err != nil {
-		return r, errors.Join(err, locking.Close(context.WithoutCancel(ctx)))
+		return errors.Join(err, locking.Close(context.WithoutCancel(ctx)))
 	}
 	defer func() { err = errors.Join(err, lock.Release(context.WithoutCancel(ctx))) }()
 	if !lock.Held(0) {
-		return r, ErrBusy
+		return ErrBusy
 	}
 	conn, err := connect(ctx)
 	if err != nil {
-		return r, err
+		return err
 	}
 	session, err := postgres.NewSession(ctx, conn, lock, nil, stop)
 	if err != nil {
-		return r, errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
+		return errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
 	}
 	defer func() { _ = session.Close(context.WithoutCancel(ctx)) }()
+	return work(session)
+}
+
+func run(ctx context.Context, session *postgres.Session, set partition.Set, plan Planner, log *slog.Logger) (r Result, err error) {
 	for range maxRounds {
-		if r.Plan, err = plan(ctx, conn); err != nil {
+		if r.Plan, err = plan(ctx, session.Conn()); err != nil {
 			return r, err
 		}
 		p := r.Plan
