@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/partitiond/partitiond/maintenance"
+	"github.com/partitiond/partitiond/maintenance/config"
 	"github.com/partitiond/partitiond/maintenance/convert"
 	"github.com/partitiond/partitiond/maintenance/partition"
 	"github.com/partitiond/partitiond/maintenance/postgres"
@@ -88,16 +89,25 @@ Stop the daemon if the file has the table as a set already, for it would move it
 		RunE: func(cmd *cobra.Command, args []string) error { return v.partition(cmd.Context(), args[0]) },
 	}
 	v.flags(cmd)
-	cmd.Flags().StringVar(&v.key, "key", "", "the column of type date, timestamp or timestamptz that decides the partition")
-	cmd.Flags().StringVar(&v.interval, "interval", "1 month", "how much time one partition holds")
+	v.flagsOfTable(cmd)
 	cmd.Flags().StringVar(&v.until, "until", "", "date from which on rows go to other partitions, such as 2027-01-01")
 	return cmd
 }
 
 func (v *convertOptions) flags(cmd *cobra.Command) {
 	v.databaseFlag(cmd)
-	cmd.Flags().BoolVar(&v.dryRun, "dry-run", false, "print what would be done, with the SQL and its locks, and change nothing")
+	v.flagsOfSwap(cmd)
 	cmd.Flags().BoolVar(&v.WidenKeys, "widen-keys", false, "add the partition key to unique and primary keys that lack it")
+}
+
+// flagsOfTable say what a set is that the file does not have.
+func (v *convertOptions) flagsOfTable(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&v.key, "key", "", "the column of type date, timestamp or timestamptz that decides the partition")
+	cmd.Flags().StringVar(&v.interval, "interval", "1 month", "how much time one partition holds")
+}
+
+func (v *convertOptions) flagsOfSwap(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&v.dryRun, "dry-run", false, "print what would be done, with the SQL and its locks, and change nothing")
 	cmd.Flags().DurationVar(&v.Bound, "max-lock", defaultBound, "how long the swap may keep others waiting, once it has its locks")
 }
 
@@ -121,9 +131,6 @@ func (v *convertOptions) partition(ctx context.Context, name string) error {
 			return exitError{exitUsage, fmt.Errorf("--until %q: expected a date such as 2027-01-01", v.until)}
 		}
 	}
-	if v.key != "" {
-		v.more = tableSet(name, v.key, v.interval)
-	}
 	err := v.work(ctx, name, func(ctx context.Context, conn *pgx.Conn, set partition.Set) (convert.Plan, error) {
 		return convert.Whole(ctx, conn, set, until, v.Options)
 	})
@@ -138,34 +145,59 @@ func tableSet(name, key, interval string) string {
 	return fmt.Sprintf("[[set]]\nparent = %q\nkey = %q\ninterval = %q\n", name, key, interval)
 }
 
-// work prints a plan for the set of that name, or carries it out.
-func (v *convertOptions) work(ctx context.Context, name string, planFor func(context.Context, *pgx.Conn, partition.Set) (convert.Plan, error)) error {
+// work is what is worked on.
+type work struct {
+	target
+	config  *config.Config
+	set     partition.Set
+	connect convert.Connect
+}
+
+// prepare reads the configuration and finds the set of that name.
+func (v *convertOptions) prepare(c *console, name string) (w work, err error) {
 	if v.Bound <= 0 {
-		return exitError{exitUsage, fmt.Errorf("--max-lock %s: expected a duration above zero, such as 2s", v.Bound)}
+		return w, exitError{exitUsage, fmt.Errorf("--max-lock %s: expected a duration above zero, such as 2s", v.Bound)}
+	}
+	if v.key != "" {
+		v.more = tableSet(name, v.key, v.interval)
 	}
 	v.set = name
-	t, err := v.ready(newConsole(v.stderr))
+	t, err := v.ready(c)
 	if err != nil {
-		return err
+		return w, err
 	}
-	m, set, err := t.oneSet()
-	if err != nil {
-		return err
+	w.config = t.config
+	if w.target, w.set, err = t.oneSet(); err != nil {
+		return w, err
 	}
-	v.Agent = m.History.Agent
-	plan := func(ctx context.Context, conn *pgx.Conn) (convert.Plan, error) { return planFor(ctx, conn, set) }
-	connect := func(ctx context.Context) (*pgx.Conn, error) {
-		conn, err := m.Connect(ctx)
+	v.Agent = w.History.Agent
+	w.connect = func(ctx context.Context) (*pgx.Conn, error) {
+		conn, err := w.Connect(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", maintenance.ErrConnect, err)
 		}
 		return conn, nil
 	}
-	if v.dryRun {
-		return v.show(ctx, connect, plan)
+	return w, nil
+}
+
+// work prints a plan for the set of that name, or carries it out.
+func (v *convertOptions) work(ctx context.Context, name string, planFor func(context.Context, *pgx.Conn, partition.Set) (convert.Plan, error)) error {
+	w, err := v.prepare(newConsole(v.stderr), name)
+	if err != nil {
+		return err
 	}
-	hard, stop := bounded(ctx, t.config.Schedule.StopTimeout)
-	r, err := convert.Run(hard, stop, connect, set, plan, m.Log)
+	plan := func(ctx context.Context, conn *pgx.Conn) (convert.Plan, error) { return planFor(ctx, conn, w.set) }
+	if v.dryRun {
+		return v.show(ctx, w.connect, plan)
+	}
+	hard, stop := bounded(ctx, w.config.Schedule.StopTimeout)
+	r, err := convert.Run(hard, stop, w.connect, w.set, plan, w.Log)
+	return v.told(w.set, r, err)
+}
+
+// told says what has become of the set.
+func (v *convertOptions) told(set partition.Set, r convert.Result, err error) error {
 	switch {
 	case errors.Is(err, convert.ErrStops):
 		printStops(v.stdout, r.Plan)
@@ -214,6 +246,10 @@ func (v *convertOptions) show(ctx context.Context, connect func(context.Context)
 			}
 			printStatements(v.stdout, step.Statements)
 		}
+	}
+	if len(p.Copy) > 0 {
+		fmt.Fprintf(v.stdout, "\n-- the copy: pages a transaction, and the changes in between, until few are left; each statement is committed\n")
+		printStatements(v.stdout, p.Copy)
 	}
 	if len(p.Swap.Lock) > 0 {
 		fmt.Fprintf(v.stdout, "\n-- the swap, one transaction: waits for its locks for %s at most, and is ended %s after it has them\n", p.Set.Limits.LockTimeout, p.Swap.Bound)

@@ -88,3 +88,48 @@ func TestPartition(t *testing.T) {
 		c.run(exitUsage, append([]string{"partition", "public.events"}, args...)...)
 	}
 }
+
+// TestDrain cuts the partition that partition has made of a table, for which the file has no set.
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	c := newCLI(t, "")
+	c.exec("CREATE TABLE plain (at date, n int, PRIMARY KEY (n, at)); INSERT INTO plain SELECT current_date - i, i FROM generate_series(0, 99) i")
+	set := []string{"public.plain", "--key", "at", "--interval", "1 month"}
+	drain := func(code int, more ...string) string {
+		t.Helper()
+		out, stderr := c.run(code, append(append([]string{"drain"}, set...), more...)...)
+		if rows := c.int("SELECT count(*) FROM plain"); rows != 100 {
+			t.Errorf("after %q there are %d rows", more, rows)
+		}
+		return out + stderr
+	}
+	if out := drain(exitPartly); !strings.Contains(out, "in the way: not declarative") {
+		t.Error(out)
+	}
+	c.run(exitOK, append([]string{"partition"}, set...)...)
+	out := drain(exitOK, "--dry-run")
+	for _, want := range []string{"is cut into", "CREATE TRIGGER partitiond_drain", "DETACH PARTITION", "ended 2s after", "-- the copy"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the dry run does not say %q:\n%s", want, out)
+		}
+	}
+	for _, args := range [][]string{{"--megabytes-per-second", "-7"}, {"--max-lock", "0s"}, {"--abandon", "--dry-run"}} {
+		drain(exitUsage, args...)
+	}
+	drain(exitOK, "--abandon")
+	if n := c.int("SELECT count(*) FROM plain WHERE tableoid <> 'plain_first'::regclass"); n != 0 {
+		t.Errorf("%d rows have moved", n)
+	}
+	if out := drain(exitOK, "--megabytes-per-second", "1"); !strings.Contains(out, "done; others could have waited") {
+		t.Error(out)
+	}
+	if n := c.int("SELECT count(DISTINCT tableoid) FROM plain"); n < 4 {
+		t.Errorf("the rows are in %d partitions", n)
+	}
+	if out := drain(exitOK); !strings.Contains(out, "nothing to do") {
+		t.Error(out)
+	}
+	if told := c.text("SELECT string_agg(event || ' ' || partition_name, '; ' ORDER BY id) FROM partitiond.history"); told != "partition plain_first; drain plain_first" {
+		t.Errorf("the history has %q", told)
+	}
+}

@@ -67,7 +67,7 @@ wrong in one of them stops no other, and --database chooses among them.
 	o.jsonFlag(root)
 	flags.Float64Var(&o.maxShare, "max-share", 0, "with --run-now: the share of a set that may be removed at once, instead of retention.max_share")
 	root.AddCommand(o.newCheck(), o.newStatus(), o.newInit(), o.newHold(), o.newHistory(), o.newDemo(), newVersion(stdout), o.newArchives())
-	root.AddCommand(o.newConvert(), o.newPartition(), o.newImport())
+	root.AddCommand(o.newConvert(), o.newPartition(), o.newDrain(), o.newImport())
 	for _, verb := range extraVerbs {
 		root.AddCommand(verb(root))
 	}

@@ -6,4 +6,7 @@
 // prove the bounds, NOT NULL of the key, indexes. What is left is one short
 // transaction ([postgres.Session.Swap]). Between the two there is no state but that of
 // the catalog: whoever is killed starts over, and finds done what was done.
+//
+// What such a first partition holds can be cut into periods afterwards ([RunDrain]). That
+// does copy the rows, and keeps how far it is in a table beside the set.
 package convert
