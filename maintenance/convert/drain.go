@@ -40,6 +40,8 @@ import (
 // what it is now, whatever it was: it does not matter when, or how often. When few are left the
 // two are compared, row by row in one snapshot, but for those in the log. The swap
 // takes the last of them over, detaches and drops the wide partition and attaches the others.
+// Only a snapshot that is older than the copy, of a transaction that has not read the set yet, does
+// not see the copied rows then (PostgreSQL documentation, 13.6 Caveats).
 //
 // What the state is: the tables aside are there or not, and one of them says how far the
 // copy is. Killed at any statement the next call goes on from there. If the wide partition
