@@ -1,13 +1,8 @@
 package archive
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
-	"os/exec"
 	"os/signal"
 	"slices"
 	"syscall"
@@ -18,9 +13,6 @@ import (
 	"github.com/partitiond/partitiond/maintenance/partition"
 	"github.com/partitiond/partitiond/maintenance/pgtemp/pgtest"
 )
-
-// childEnv holds, in JSON, the task of a process that a test starts.
-const childEnv = "ARCHIVE_TEST_CHILD"
 
 // task is what a child does: Ensure, and what shall go wrong in it.
 type task struct {
@@ -42,21 +34,9 @@ type task struct {
 	User int
 }
 
-// child does the task and returns the exit code. It prints an error for the test to read.
-func child(text string) int {
-	if err := childTask(text); err != nil {
-		fmt.Println(err)
-		return 3
-	}
-	return 0
-}
-
-func childTask(text string) error {
+// childTask is what a process does that a test starts from its own binary.
+func childTask(k task) error {
 	ctx := context.Background()
-	var k task
-	if err := json.Unmarshal([]byte(text), &k); err != nil {
-		return err
-	}
 	if k.User != 0 {
 		if err := syscall.Setuid(k.User); err != nil {
 			return err
@@ -82,8 +62,7 @@ func childTask(text string) error {
 			return
 		}
 		if times++; times == k.Kill.Time {
-			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-			select {}
+			pgtest.Die()
 		}
 	}
 	j := job{reuse: true, hook: hook, Spec: Spec{
@@ -95,27 +74,12 @@ func childTask(text string) error {
 }
 
 // spawn has the fixture's table archived by a child, and returns how that ended.
-func (f *fixture) spawn(k task) (output string, err error) {
-	f.t.Helper()
-	_, output, err = f.run(k)
-	return output, err
-}
-
-func (f *fixture) run(k task) (cmd *exec.Cmd, output string, err error) {
+func (f *fixture) spawn(k task) pgtest.Child {
 	f.t.Helper()
 	k.URL = f.conn.Config().ConnString()
 	k.Root, k.Parent, k.Table, k.OID = f.spec.Store.URL(""), f.spec.Parent, f.spec.Table, f.spec.OID
 	k.Format, k.PartBytes, k.S3 = f.spec.Format, f.spec.PartBytes, f.s3
-	text, err := json.Marshal(k)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	cmd = exec.CommandContext(f.t.Context(), os.Args[0])
-	cmd.Env = append(append(os.Environ(), f.env...), childEnv+"="+string(text))
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	err = cmd.Run()
-	return cmd, out.String(), err
+	return pgtest.Spawn(f.t, k, f.env...)
 }
 
 // point is the time, from 1, that a step is taken.
@@ -147,9 +111,8 @@ func points(t *testing.T, f *fixture) []point {
 // kill has the export killed at the point.
 func (f *fixture) kill(p point) {
 	f.t.Helper()
-	output, err := f.spawn(task{Kill: p})
-	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-		f.t.Fatalf("the child was not killed: %v\n%s", err, output)
+	if c := f.spawn(task{Kill: p}); !c.Killed {
+		f.t.Fatalf("the child was not killed: %v\n%s", c.Err, c.Output)
 	}
 }
 

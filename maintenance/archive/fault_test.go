@@ -103,9 +103,8 @@ func TestLockTimeout(t *testing.T) {
 func TestFileTooLarge(t *testing.T) {
 	t.Parallel()
 	f, _ := newNoise(t, t.TempDir())
-	output, err := f.spawn(task{FileSize: 1 << 20})
-	if err == nil || !strings.Contains(output, syscall.EFBIG.Error()) {
-		t.Errorf("got %v: %s", err, output)
+	if c := f.spawn(task{FileSize: 1 << 20}); c.Err == nil || !strings.Contains(c.Output, syscall.EFBIG.Error()) {
+		t.Errorf("got %v: %s", c.Err, c.Output)
 	}
 	f.exec("SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
 	f.wantUntouched()
@@ -123,9 +122,8 @@ func TestUnwritable(t *testing.T) {
 	if os.Geteuid() == 0 { // who may write anyway
 		k.User = 65534
 	}
-	output, err := f.spawn(k)
-	if err == nil || !strings.Contains(output, syscall.EACCES.Error()) {
-		t.Errorf("got %v: %s", err, output)
+	if c := f.spawn(k); c.Err == nil || !strings.Contains(c.Output, syscall.EACCES.Error()) {
+		t.Errorf("got %v: %s", c.Err, c.Output)
 	}
 	f.wantUntouched()
 	if err := os.Chmod(root, 0o700); err != nil {

@@ -10,8 +10,6 @@ import (
 // TestMain runs the tests, or, in a child that a test has started from its own
 // binary, what that test wants done by a process of its own.
 func TestMain(m *testing.M) {
-	if text := os.Getenv(childEnv); text != "" {
-		os.Exit(child(text))
-	}
+	pgtest.IfChild(childTask)
 	os.Exit(pgtest.Main(m))
 }

@@ -2,7 +2,7 @@ package archive
 
 import (
 	"flag"
-	"os/exec"
+	"os"
 	"syscall"
 	"testing"
 
@@ -26,11 +26,11 @@ func TestMemory(t *testing.T) {
 			(SELECT string_agg(md5((i * j)::text), ' ') FROM generate_series(1, 4 + i % 7) j) FROM generate_series(1, $1::bigint) i`, *memoryRows); err != nil {
 			t.Fatal(err)
 		}
-		cmd, output, err := f.run(task{})
-		if err != nil {
-			t.Fatalf("%v: %s", err, output)
+		c := f.spawn(task{})
+		if c.Err != nil {
+			t.Fatalf("%v: %s", c.Err, c.Output)
 		}
-		peak := peakBytes(cmd)
+		peak := peakBytes(c.State)
 		t.Logf("%s: %d rows, %d MiB at most", format, *memoryRows, peak>>20)
 		if peak > 256<<20 {
 			t.Errorf("%s: %d MiB of memory for %d rows, want 256 at most", format, peak>>20, *memoryRows)
@@ -44,6 +44,6 @@ func TestMemory(t *testing.T) {
 }
 
 // peakBytes is the peak of the resident set (getrusage(2): in kilobytes on Linux).
-func peakBytes(cmd *exec.Cmd) int64 {
-	return cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10
+func peakBytes(state *os.ProcessState) int64 {
+	return state.SysUsage().(*syscall.Rusage).Maxrss << 10
 }

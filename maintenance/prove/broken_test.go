@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -23,7 +24,7 @@ const eternity = 3 * time.Minute
 // named returns one of the scenarios.
 func named(t *testing.T, name string, few int) scenario {
 	t.Helper()
-	for _, s := range scenarios {
+	for _, s := range slices.Concat(inherited, declared, converted) {
 		if s.name == name {
 			s.few = few
 			return s

@@ -1,37 +1,45 @@
 package prove
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
-	"os/exec"
-	"syscall"
-	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/partitiond/partitiond/maintenance"
 	"github.com/partitiond/partitiond/maintenance/archive"
+	"github.com/partitiond/partitiond/maintenance/convert"
 	"github.com/partitiond/partitiond/maintenance/partition"
+	"github.com/partitiond/partitiond/maintenance/pgtemp/pgtest"
 )
 
 // childEnv holds, in JSON, the task of a process that a test starts.
-const childEnv = "PARTITIOND_PROVE_CHILD"
+const childEnv = pgtest.ChildEnv
 
 // application is what the child's sessions are called.
 const application = "doomed"
+
+// work is what a child does.
+type work string
+
+// Kinds of work. The last three are those of the verb convert.
+const (
+	passing   work = ""
+	restoring work = "restore" // all that is archived
+	forward   work = "convert"
+	back      work = "convert --rollback"
+	finish    work = "convert --finish"
+)
 
 // task is what a child does until it is killed.
 type task struct {
 	// URL is the database's, and Config the set's configuration.
 	URL, Config string
-	// Restore has it restore all that is archived, instead of making a pass.
-	Restore bool
+	Work        work
 	// Endpoint is the S3 server's.
 	Endpoint string
 	// Shift is the file that the server's clock goes by. With it the child makes passes
@@ -42,27 +50,14 @@ type task struct {
 	At int64
 }
 
-// child does the task and returns the exit code.
-func child(text string) int {
-	if err := childTask(text); err != nil {
-		fmt.Println(err)
-		return 3
-	}
-	return 0
-}
-
-func childTask(text string) error {
-	var k task
-	if err := json.Unmarshal([]byte(text), &k); err != nil {
-		return err
-	}
+// child does a task in a process of its own.
+func child(k task) error {
 	if k.Shift != "" {
 		return k.live()
 	}
 	t := &trap{at: k.At, spring: func(label string) {
 		fmt.Println(label)
-		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-		select {} // Until the signal is there.
+		pgtest.Die()
 	}}
 	m, set, err := t.maintainer(k, nil)
 	if err != nil {
@@ -101,13 +96,25 @@ func (t *trap) maintainer(k task, dial func(ctx context.Context, network, addres
 
 // work does what is to be interrupted. Undisturbed it succeeds.
 func (k task) work(ctx context.Context, m *maintenance.Maintainer, set partition.Set) error {
-	if !k.Restore {
+	switch k.Work {
+	case passing:
 		report, err := m.Pass(ctx, nil, []partition.Set{set})
 		if err == nil && report.Status() != maintenance.Done {
 			err = fmt.Errorf("the pass is %s: %+v", report.Status(), report)
 		}
 		return err
+	case restoring:
+		return restoreAll(ctx, m, set)
 	}
+	result, err := k.Work.convert(ctx, m, set)
+	if err == nil && result.Tasks == 0 && !result.Swapped {
+		err = fmt.Errorf("there was nothing to do: %s", result.Plan.Done)
+	}
+	return err
+}
+
+// restoreAll restores all that counts of an archive.
+func restoreAll(ctx context.Context, m *maintenance.Maintainer, set partition.Set) error {
 	store, err := m.OpenStore(set)
 	if err != nil {
 		return err
@@ -126,19 +133,16 @@ func (k task) work(ctx context.Context, m *maintenance.Maintainer, set partition
 	return err
 }
 
-// run runs a child with the task. It tells what the child said, and whether it was
-// killed by a signal.
-func (k task) run(t *testing.T) (output string, killed bool, err error) {
-	t.Helper()
-	text, err := json.Marshal(k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), childEnv+"="+string(text))
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	err = cmd.Run()
-	status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
-	return out.String(), ok && status.Signal() == syscall.SIGKILL, err
+// convert converts a set, or ends that.
+func (w work) convert(ctx context.Context, m *maintenance.Maintainer, set partition.Set) (convert.Result, error) {
+	options := convert.Options{Rollback: w == back, WidenKeys: true, Bound: eternity}
+	return convert.Run(ctx, nil, m.Connect, set, func(ctx context.Context, conn *pgx.Conn) (convert.Plan, error) {
+		switch w {
+		case back:
+			return convert.Back(ctx, conn, set, options)
+		case finish:
+			return convert.Finish(ctx, conn, set)
+		}
+		return convert.Forward(ctx, conn, set, options)
+	}, m.Log)
 }

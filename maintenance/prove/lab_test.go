@@ -3,7 +3,6 @@ package prove
 import (
 	"context"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -34,7 +33,9 @@ type lab struct {
 	bucket    string
 	exports   sync.Map
 	model     ledger
-	serial    atomic.Int64
+	// partitions are the OIDs of those that there were, without a default partition.
+	partitions []string
+	serial     atomic.Int64
 }
 
 func newLab(t *testing.T, s scenario) *lab { return newLabOn(t, s, nil) }
@@ -74,7 +75,11 @@ func newLabOn(t *testing.T, s scenario, server *pgtemp.Server) *lab {
 		run(before)
 		l.finish(t, w)
 	}
+	if s.more != nil {
+		s.more(t, l, w)
+	}
 	run(s.state)
+	l.partitions = w.strings("SELECT c.oid::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE inhparent = $1::text::regclass AND pg_get_expr(relpartbound, c.oid) IS DISTINCT FROM 'DEFAULT'", quoted(w.set.Parent))
 	l.model = ledger{}
 	for id, all := range w.look() {
 		l.model[id] = all[0].row
@@ -165,7 +170,7 @@ func (l *lab) drop(t *testing.T, name, directory string) {
 }
 
 func (l *lab) task(name, directory string, at int64) task {
-	return task{URL: l.server.URL(name), Config: l.text(directory), Restore: l.restore, Endpoint: l.endpoint(), At: at}
+	return task{URL: l.server.URL(name), Config: l.text(directory), Work: l.work, Endpoint: l.endpoint(), At: at}
 }
 
 // count lets the work come to its end, and tells how many points it has.
@@ -173,11 +178,11 @@ func (l *lab) count(t *testing.T) int {
 	t.Helper()
 	name, directory := l.copy(t)
 	defer l.drop(t, name, directory)
-	output, _, err := l.task(name, directory, 0).run(t)
-	if err != nil {
-		t.Fatalf("undisturbed: %v\n%s", err, output)
+	c := pgtest.Spawn(t, l.task(name, directory, 0))
+	if c.Err != nil {
+		t.Fatalf("undisturbed: %v\n%s", c.Err, c.Output)
 	}
-	for line := range strings.Lines(output) {
+	for line := range strings.Lines(c.Output) {
 		if n, ok := strings.CutPrefix(strings.TrimSpace(line), "points "); ok {
 			count, err := strconv.Atoi(n)
 			if err != nil || count == 0 {
@@ -186,7 +191,7 @@ func (l *lab) count(t *testing.T) int {
 			return count
 		}
 	}
-	t.Fatalf("it does not say how many points there are:\n%s", output)
+	t.Fatalf("it does not say how many points there are:\n%s", c.Output)
 	return 0
 }
 
@@ -198,32 +203,14 @@ func (l *lab) crash(t *testing.T, at int64) {
 	w := l.world(t, name, directory)
 	defer l.leave(w)
 	model, stop := l.write(t, w)
-	output, killed, err := l.task(name, directory, at).run(t)
+	c := pgtest.Spawn(t, l.task(name, directory, at))
 	stop()
-	if !killed && err != nil {
-		t.Fatalf("point %d: the process ended with %v:\n%s", at, err, output)
+	if !c.Killed && c.Err != nil {
+		t.Fatalf("point %d: the process ended with %v:\n%s", at, c.Err, c.Output)
 	}
-	label := lastLine(output)
+	label := lastLine(c.Output)
 	l.awaitAlone(w)
 	l.settled(t, w, model, label)
-}
-
-// settled accounts for all rows now and after the next pass.
-func (l *lab) settled(t *testing.T, w *world, model ledger, label string) {
-	t.Helper()
-	if err := model.check(w.look(), l.mayLack(w)); err != nil {
-		t.Fatalf("%s: %v", label, err)
-	}
-	report, err := w.m.Pass(t.Context(), nil, []partition.Set{w.set})
-	if err != nil || report.Status() != maintenance.Done && report.Status() != maintenance.Idle {
-		t.Fatalf("%s: the next pass is %s, %v: %+v", label, report.Status(), err, report)
-	}
-	if err := model.check(w.look(), l.mayLack(w)); err != nil {
-		t.Fatalf("%s: after the next pass: %v", label, err)
-	}
-	if p := w.plan(); !p.Empty() {
-		t.Fatalf("%s: after the next pass is left:\n%s", label, words(p))
-	}
 }
 
 // mayLack spares the rows that retention drops.
@@ -236,39 +223,6 @@ func (l *lab) mayLack(w *world) func(string, row) bool {
 		at, ok := r[w.set.Key].(string)
 		return ok && at < cutoff
 	}
-}
-
-// write has a client write rows of the present until it is stopped, and returns the
-// ledger with those of them that the client was told are committed.
-func (l *lab) write(t *testing.T, w *world) (ledger, func()) {
-	t.Helper()
-	model := maps.Clone(l.model)
-	conn, err := connect(t.Context(), l.server.URL(w.super.Config().Database))
-	if err != nil {
-		t.Fatal(err)
-	}
-	statement := fmt.Sprintf("INSERT INTO %s (%s, %s) VALUES ($1::text::%s, date_trunc('month', localtimestamp))", quoted(w.set.Parent), l.id, w.set.Key,
-		w.strings("SELECT atttypid::regtype::text FROM pg_attribute WHERE attrelid = $1::text::regclass AND attname = $2", quoted(w.set.Parent), l.id)[0])
-	ended, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		defer func() { _ = conn.Close(context.Background()) }()
-		for n := 1_000_000; ; n++ {
-			select {
-			case <-ended:
-				return
-			default:
-			}
-			id := strconv.Itoa(n)
-			if _, err := conn.Exec(t.Context(), statement, id); err != nil {
-				t.Errorf("a client's insert fails: %v", err)
-				return
-			}
-			model[id] = row{}
-			time.Sleep(2 * time.Millisecond) // It is a client like others, and no flood.
-		}
-	}()
-	return model, func() { close(ended); <-done }
 }
 
 func lastLine(text string) string {

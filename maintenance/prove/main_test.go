@@ -16,9 +16,7 @@ import (
 var all = os.Getenv("PARTITIOND_PROVE") == "all"
 
 func TestMain(m *testing.M) {
-	if task := os.Getenv(childEnv); task != "" {
-		os.Exit(child(task))
-	}
+	pgtest.IfChild(child)
 	// Whoever asks for an S3 server finds these, and a child inherits them.
 	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": s3test.AccessKey, "AWS_SECRET_ACCESS_KEY": s3test.SecretKey, "AWS_REGION": s3test.Region} {
 		if err := os.Setenv(name, value); err != nil {

@@ -1,0 +1,116 @@
+package prove
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// firstOfClient is the number of the first row that a client writes.
+const firstOfClient = 1_000_000
+
+// client is somebody who writes rows while something else happens, and knows of each
+// what the server told him.
+type client struct {
+	scenario
+	model  ledger
+	conn   *pgx.Conn
+	parent string
+	key    string
+	// kind is the type of the column by which rows are known.
+	kind string
+}
+
+// write has a client write rows until it is stopped, and returns the ledger with what
+// he was told is committed.
+func (l *lab) write(t *testing.T, w *world) (ledger, func()) {
+	t.Helper()
+	c := &client{scenario: l.scenario, model: maps.Clone(l.model), parent: quoted(w.set.Parent), key: pgx.Identifier{w.set.Key}.Sanitize()}
+	var err error
+	if c.conn, err = connect(t.Context(), l.server.URL(w.super.Config().Database)); err != nil {
+		t.Fatal(err)
+	}
+	c.kind = w.strings("SELECT atttypid::regtype::text FROM pg_attribute WHERE attrelid = $1::text::regclass AND attname = $2", c.parent, l.id)[0]
+	ended, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() { _ = c.conn.Close(context.Background()) }()
+		for n := firstOfClient; ; n++ {
+			select {
+			case <-ended:
+				return
+			default:
+			}
+			if err := c.turn(t.Context(), n); err != nil {
+				t.Errorf("a client: %v", err)
+				return
+			}
+			time.Sleep(2 * time.Millisecond) // It is a client like others, and no flood.
+		}
+	}()
+	return c.model, func() { close(ended); <-done }
+}
+
+// turn writes a row; where the scenario lets him, he changes or deletes the one before,
+// too, and looks whether all that he has written is to be seen.
+func (c *client) turn(ctx context.Context, n int) error {
+	month := 0
+	if len(c.months) > 0 {
+		month = c.months[n%len(c.months)]
+	}
+	id, before := strconv.Itoa(n), strconv.Itoa(n-1)
+	_, err := c.conn.Exec(ctx, fmt.Sprintf("INSERT INTO %s (%s, %s) VALUES ($1::text::%s, date_trunc('month', localtimestamp) + make_interval(months => $2))", c.parent, c.id, c.key, c.kind), id, month)
+	if err != nil {
+		return fmt.Errorf("insert: %w", err)
+	}
+	c.model[id] = row{}
+	if c.edit == "" {
+		return nil
+	}
+	switch n % 4 {
+	case 1:
+		var now row
+		err = c.conn.QueryRow(ctx, fmt.Sprintf("UPDATE %s AS t SET %s = $1 WHERE %s = $2::text::%s RETURNING to_jsonb(t) - $3::text", c.parent, c.edit, c.id, c.kind), "edited "+before, before, c.id).Scan(&now)
+		switch {
+		case err == nil:
+			c.model[before] = now
+		case !errors.Is(err, pgx.ErrNoRows): // Who is told of no row has changed none.
+			return fmt.Errorf("update: %w", err)
+		}
+	case 3:
+		tag, err := c.conn.Exec(ctx, fmt.Sprintf("DELETE FROM %s WHERE %s = $1::text::%s", c.parent, c.id, c.kind), before)
+		if err != nil {
+			return fmt.Errorf("delete: %w", err)
+		}
+		if tag.RowsAffected() > 0 {
+			delete(c.model, before)
+		}
+	default:
+		return c.look(ctx)
+	}
+	return nil
+}
+
+// look finds each row of the client once, whatever is moved at that moment.
+func (c *client) look(ctx context.Context) error {
+	var there int
+	if err := c.conn.QueryRow(ctx, fmt.Sprintf("SELECT count(*) FROM %s WHERE %s >= %d", c.parent, c.id, firstOfClient)).Scan(&there); err != nil {
+		return fmt.Errorf("look: %w", err)
+	}
+	written := 0
+	for id := range c.model {
+		if n, err := strconv.Atoi(id); err == nil && n >= firstOfClient {
+			written++
+		}
+	}
+	if there != written {
+		return fmt.Errorf("of %d rows that were written %d are to be seen", written, there)
+	}
+	return nil
+}
