@@ -115,9 +115,7 @@ func run(ctx context.Context, session *postgres.Session, set partition.Set, plan
 		}
 		r.Held, r.Retries = out.Held, out.Retries
 		if err != nil {
-			for _, b := range out.Blockers {
-				log.Warn("in the way", "blocker", b.String())
-			}
+			tellBlockers(out.Blockers, log)
 			return r, err
 		}
 		r.Swapped = true
@@ -167,9 +165,17 @@ func carryOut(ctx context.Context, session *postgres.Session, p Plan, t Task, lo
 		out, err = session.Run(ctx, p.Set, p.Snapshot, t.Steps...)
 	}
 	if err != nil {
+		tellBlockers(out.Blockers, log)
 		return fmt.Errorf("%s: %w", t.Title, err)
 	}
 	told(log, p, out)
 	log.Info("prepared", "what", t.Title, "took", out.Took.Round(time.Millisecond), "retries", out.Retries)
 	return nil
+}
+
+// tellBlockers says who was in the way of what has failed.
+func tellBlockers(blockers []postgres.Blocker, log *slog.Logger) {
+	for _, b := range blockers {
+		log.Warn("in the way", "blocker", b.String())
+	}
 }
