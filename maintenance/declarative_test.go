@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
@@ -23,70 +22,6 @@ const declaredEvents = `CREATE TABLE events (id int GENERATED ALWAYS AS IDENTITY
 	    INSERT INTO events (at, what) SELECT date_trunc('month', localtimestamp) + make_interval(months => m, hours => i), 'old' FROM generate_series(1, 10) i;
 	  END LOOP;
 	END $$;`
-
-// TestKillMinus9Declarative kills passes over a declarative set at points all over
-// them. After each death every row is in the set, in a table that was taken out of
-// it, or in the archive; and another pass finishes the work.
-func TestKillMinus9Declarative(t *testing.T) {
-	t.Parallel()
-	for name, beside := range map[string]string{"alone": "", "beside_default": "CREATE TABLE rest PARTITION OF events DEFAULT"} {
-		// The rows that wait are more than go along at once.
-		net := fmt.Sprintf("sweep_batch = 5\ndefault_partition = %t\n", beside != "")
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := newScenario(t)
-			set := fmt.Sprintf("[[set]]\nparent = \"public.events\"\nkey = \"at\"\nahead = 1\n%sretention = { keep = \"12 months\", then = \"archive\", archive = \"file://%s\", max_share = 1, late_grace = \"0s\" }\n", net, s.archive)
-			s.section("set.toml", set)
-			s.section("parent.sql", declaredEvents+beside)
-			written := 0
-			work := func() {
-				t.Helper()
-				s.section("work.sql", "SELECT make(-14, -13)")
-				written += 20
-				if beside != "" {
-					s.section("waiting.sql", `DROP TABLE IF EXISTS gone; INSERT INTO events (at, what) SELECT date_trunc('month', localtimestamp) + make_interval(months => -15, hours => i), 'waits' FROM generate_series(1, 10) i`)
-					written += 10
-				}
-			}
-			where := func() []string {
-				ids := strings.Fields(rows(t, s.conn, "SELECT id FROM events"))
-				for _, table := range strings.Fields(rows(t, s.conn, "SELECT conrelid::regclass FROM pg_constraint WHERE conname ~ '^partitiond_retire' AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = conrelid AND NOT inhdetachpending)")) {
-					ids = append(ids, strings.Fields(rows(t, s.conn, "SELECT id FROM "+table))...)
-				}
-				for _, p := range readArchive(t, s.archive) {
-					ids = append(ids, p.column("id")...)
-				}
-				slices.Sort(ids)
-				return ids
-			}
-			finish := func() {
-				t.Helper()
-				report, err := s.m.Pass(t.Context(), nil, s.sets)
-				if err != nil || report.Status() != maintenance.Done && report.Status() != maintenance.Idle {
-					t.Fatalf("the pass after: %+v, %v", report, err)
-				}
-				s.section("left", "")
-				if ids := where(); len(ids) != written || len(slices.Compact(ids)) != written {
-					t.Fatalf("%d rows were written, %d are there, %d different", written, len(ids), len(slices.Compact(ids)))
-				}
-			}
-			finish() // What the first pass alone has to do is no part of the count.
-			work()
-			events := s.doom(t, "TestDoomedPass", set, 0)
-			finish()
-			for i := range killPoints {
-				work()
-				at := 1 + i*events/killPoints
-				s.doom(t, "TestDoomedPass", set, at)
-				if ids := slices.Compact(where()); len(ids) != written {
-					t.Fatalf("killed at event %d of about %d: %d of %d rows are there", at, events, len(ids), written)
-				}
-				finish()
-			}
-			t.Logf("killed at %d points of a pass with %d", killPoints, events)
-		})
-	}
-}
 
 // TestDetachBesideReader takes a partition out while a transaction that has read the
 // set stays open: the wait ends in vain, nobody waits behind it, and a later pass

@@ -162,7 +162,7 @@ func TestDrainResumes(t *testing.T) {
 			// From here on a call takes another way, so it dies at each step of that, too.
 			begun, n = n, 1
 		}
-		done = f.doom("drain", n)
+		done = f.doom(n)
 		if swapped := f.query("SELECT count(*) FROM pg_class WHERE relname = 'events_first'") == "0"; swapped {
 			done = true
 		}

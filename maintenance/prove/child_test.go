@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -40,6 +41,9 @@ type task struct {
 	// URL is the database's, and Config the set's configuration.
 	URL, Config string
 	Work        work
+	// Late is SQL that is run, by somebody else, each time that one of the first manifests
+	// has come to be, with a number for {{n}}; then the child says "late" and the number.
+	Late string
 	// Endpoint is the S3 server's.
 	Endpoint string
 	// Shift is the file that the server's clock goes by. With it the child makes passes
@@ -59,6 +63,9 @@ func child(k task) error {
 		fmt.Println(label)
 		pgtest.Die()
 	}}
+	if k.Late != "" {
+		t.manifest = k.comeLate
+	}
 	m, set, err := t.maintainer(k, nil)
 	if err != nil {
 		return err
@@ -70,6 +77,22 @@ func child(k task) error {
 		fmt.Printf("points %d\n", t.n.Load())
 	}
 	return nil
+}
+
+// comeLate runs the SQL for late rows.
+func (k task) comeLate(n int) error {
+	if n > 2 {
+		return nil // A month that is never still is not archived.
+	}
+	conn, err := pgx.Connect(context.Background(), k.URL)
+	if err != nil {
+		return err
+	}
+	if _, err := conn.Exec(context.Background(), strings.ReplaceAll(k.Late, "{{n}}", fmt.Sprint(n))); err != nil {
+		return err
+	}
+	fmt.Printf("late %d\n", n)
+	return conn.Close(context.Background())
 }
 
 // maintainer returns one that walks into the trap. It connects by dial, if that is
@@ -141,7 +164,7 @@ func (w work) convert(ctx context.Context, m *maintenance.Maintainer, set partit
 		case back:
 			return convert.Back(ctx, conn, set, options)
 		case finish:
-			return convert.Finish(ctx, conn, set)
+			return convert.Finish(ctx, conn, set, options)
 		}
 		return convert.Forward(ctx, conn, set, options)
 	}, m.Log)

@@ -17,19 +17,21 @@ var strays = "ALTER TABLE events DISABLE TRIGGER insert_events_trigger;" + rowsO
 // converted covers both ways of a conversion, and its end. What the client writes also
 // goes to months that no partition is there for.
 var converted = []scenario{
-	{name: "convert", id: "id", edit: "body", few: 30, then: partition.Keep, work: forward, months: []int{0, -1, -4}, passes: []string{"", rowsOf("events", "id, at", "-2", "0", 0)}, state: strays,
+	{name: "convert", id: "id", edit: "body", few: 20, then: partition.Keep, work: forward, months: []int{0, -1, -4}, passes: []string{"", rowsOf("events", "id, at", "-2", "0", 0)}, state: strays,
 		tables: convertible, config: converting},
-	{name: "convert back", id: "id", edit: "body", few: 30, then: partition.Keep, work: back, months: []int{0, -1, -4}, passes: []string{"", rowsOf("events", "id, at", "-2", "0", 0)}, more: isConverted,
+	{name: "convert back", id: "id", edit: "body", few: 20, then: partition.Keep, work: back, months: []int{0, -1, -4}, passes: []string{"", rowsOf("events", "id, at", "-2", "0", 0)}, more: isConverted,
 		state:  rowsOf("events", "id, at", "-6", "-6", 3000) + partitionsOf(-8, -8) + rowsOf("events", "id, at", "-8", "-8", 4000),
 		tables: convertible, config: converting},
-	{name: "convert for good", id: "id", edit: "body", few: 10, then: partition.Keep, work: finish, months: []int{0, -1, -4}, passes: []string{"", rowsOf("events", "id, at", "-2", "0", 0)}, more: isConverted,
+	{name: "convert for good", id: "id", edit: "body", few: 6, then: partition.Keep, work: finish, months: []int{0, -1, -4}, passes: []string{"", rowsOf("events", "id, at", "-2", "0", 0)}, more: isConverted,
 		tables: convertible, config: converting},
 }
 
-// isConverted converts the set.
-func isConverted(t *testing.T, _ *lab, w *world) {
+// isConverted converts the set, and has the daemon make a pass: the name of the routing
+// function is that of the one which tells of rows in the default partition, then.
+func isConverted(t *testing.T, l *lab, w *world) {
 	t.Helper()
 	if r, err := forward.convert(t.Context(), w.m, w.set); err != nil || !r.Swapped {
 		t.Fatalf("convert: %v, in the way: %q", err, r.Plan.Stops)
 	}
+	l.finish(t, w)
 }

@@ -12,13 +12,14 @@ import (
 // still so, and nothing is left to do.
 func TestCrashAtEveryStep(t *testing.T) {
 	t.Parallel()
-	var tried atomic.Int64
-	t.Cleanup(func() { t.Logf("killed at %d points", tried.Load()) })
+	var tried, there atomic.Int64
+	t.Cleanup(func() { t.Logf("killed at %d of %d points", tried.Load(), there.Load()) })
 	for _, s := range slices.Concat(inherited, declared, converted) {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t, s)
 			count := l.count(t)
+			there.Add(int64(count))
 			points := choose(count, s.few)
 			for _, at := range points {
 				l.crash(t, at)

@@ -195,6 +195,9 @@ func (l *lab) count(t *testing.T) int {
 	return 0
 }
 
+// firstLate is a number before those of the rows that come after an export.
+const firstLate = 900_000
+
 // crash kills the work at a point.
 func (l *lab) crash(t *testing.T, at int64) {
 	t.Helper()
@@ -203,9 +206,19 @@ func (l *lab) crash(t *testing.T, at int64) {
 	w := l.world(t, name, directory)
 	defer l.leave(w)
 	model, stop := l.write(t, w)
-	c := pgtest.Spawn(t, l.task(name, directory, at))
+	k := l.task(name, directory, at)
+	if l.late != 0 {
+		k.Late = fmt.Sprintf("INSERT INTO %s (%s, %s) VALUES (%d + {{n}}, date_trunc('month', localtimestamp) + interval '%d months')", quoted(w.set.Parent), l.id, pgx.Identifier{w.set.Key}.Sanitize(), firstLate, l.late)
+	}
+	c := pgtest.Spawn(t, k)
 	stop()
-	if !c.Killed && c.Err != nil {
+	for line := range strings.Lines(c.Output) {
+		if n, err := strconv.Atoi(strings.TrimPrefix(strings.TrimSpace(line), "late ")); err == nil && strings.HasPrefix(line, "late ") {
+			model[strconv.Itoa(firstLate+n)] = row{}
+		}
+	}
+	// What late rows go on coming to is not archived, and the pass says so.
+	if !c.Killed && c.Err != nil && l.late == 0 {
 		t.Fatalf("point %d: the process ended with %v:\n%s", at, c.Err, c.Output)
 	}
 	label := lastLine(c.Output)

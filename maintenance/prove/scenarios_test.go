@@ -29,6 +29,8 @@ type scenario struct {
 	then partition.Then
 	// months are those that a client writes in, from the present one; none is that alone.
 	months []int
+	// late is a month that leaves the set, in which the client now and then writes a row.
+	late int
 	// edit is the column that the client changes, if he changes and deletes his rows, too.
 	edit string
 	// few is how many points CI tries.
@@ -56,7 +58,7 @@ const events = `CREATE TABLE events (id bigint, at timestamp, body text DEFAULT 
 // inherited covers each action on sets by inheritance at least once: create, adopt and
 // constrain, align, index, route, sweep, archive, detach, drop, analyze and restore.
 var inherited = []scenario{
-	{name: "adopt and archive", id: "user_id", few: 40, then: partition.Archive,
+	{name: "adopt and archive", id: "user_id", few: 40, then: partition.Archive, late: -13,
 		tables: sql.Text("seed.sql") + rowsOf("chat_master", "user_id, created_at", "-14", "-13", 0) + rowsOf("chat_master", "user_id, created_at", "-1", "0", 1000),
 		config: seedSet + `retention = { keep = "12 months", then = "archive", archive = "{{archive}}", max_share = 1, late_grace = "0s" }`},
 	{name: "sweep", id: "id", edit: "body", few: 25, then: partition.Keep,
@@ -68,9 +70,9 @@ var inherited = []scenario{
 	{name: "drop", id: "id", edit: "body", few: 15, then: partition.Drop, passes: []string{""},
 		tables: events + rowsOf("events", "id, at", "-14", "-12", 0) + rowsOf("events", "id, at", "0", "0", 1000),
 		config: eventSet + `retention = { keep = "12 months", then = "drop", max_share = 1 }`},
-	{name: "late rows", id: "id", edit: "body", few: 20, then: partition.Archive, passes: []string{""}, state: lateRows,
-		tables: events + rowsOf("events", "id, at", "-13", "-13", 0) + rowsOf("events", "id, at", "0", "0", 1000), config: archiving},
-	{name: "archive to S3", id: "id", edit: "body", few: 25, then: partition.Archive, s3: true,
+	{name: "late rows", id: "id", edit: "body", few: 20, then: partition.Archive, late: -13, passes: []string{""}, state: lateRows,
+		tables: events + rowsOf("events", "id, at", "-13", "-13", 0) + rowsOf("events", "id, at", "0", "0", 1000), config: "[archive]\nformat = \"csv\"\n" + archiving},
+	{name: "archive to S3", id: "id", edit: "body", few: 25, then: partition.Archive, late: -13, s3: true,
 		tables: events + rowsOf("events", "id, at", "-13", "-13", 0) + rowsOf("events", "id, at", "0", "0", 1000), config: archiving},
 	{name: "restore", id: "id", edit: "body", few: 25, then: partition.Archive, work: restoring, passes: []string{"", lateRows},
 		tables: events + rowsOf("events", "id, at", "-13", "-13", 0) + rowsOf("events", "id, at", "0", "0", 1000), config: archiving},

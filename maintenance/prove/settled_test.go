@@ -80,6 +80,13 @@ func (l *lab) recorded(w *world, found seen) error {
 	if !slices.Equal(removed, gone) {
 		return fmt.Errorf("the tables %v are gone, and the history has %v", gone, removed)
 	}
+	if l.work == restoring {
+		// The table, the note of where it is from and its hold are one transaction.
+		query := "SELECT 'yes' WHERE (SELECT count(*) FROM partitiond.hold) <> (SELECT count(DISTINCT partition_oid) FROM partitiond.restored JOIN pg_class c ON c.oid = partition_oid)"
+		if len(w.strings("SELECT 'yes' FROM pg_class WHERE oid = to_regclass('partitiond.restored')")) > 0 && len(w.strings(query)) > 0 {
+			return fmt.Errorf("there are holds without restored tables, or the other way round")
+		}
+	}
 	there := 0
 	for _, all := range found {
 		for _, s := range all {

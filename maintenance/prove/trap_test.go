@@ -20,6 +20,9 @@ type trap struct {
 	n      atomic.Int64
 	at     int64
 	spring func(label string)
+	// manifest, if it is not nil, is called after the n-th manifest has come to be.
+	manifest  func(n int) error
+	manifests int
 }
 
 func (t *trap) point(label string) {
@@ -98,6 +101,10 @@ func (s *trappedStore) Temp(ctx context.Context, dir string) (*os.File, error) {
 func (s *trappedStore) Put(ctx context.Context, f *os.File, key string) error {
 	s.trap.point("before Put " + path.Base(key))
 	err := s.Store.Put(ctx, f, key)
+	if err == nil && s.trap.manifest != nil && strings.HasPrefix(path.Base(key), "manifest") {
+		s.trap.manifests++
+		err = s.trap.manifest(s.trap.manifests)
+	}
 	s.trap.point("after Put " + path.Base(key))
 	return err
 }
