@@ -58,7 +58,7 @@ const events = `CREATE TABLE events (id bigint, at timestamp, body text DEFAULT 
 // inherited covers each action on sets by inheritance at least once: create, adopt and
 // constrain, align, index, route, sweep, archive, detach, drop, analyze and restore.
 var inherited = []scenario{
-	{name: "adopt and archive", id: "user_id", few: 40, then: partition.Archive, late: -13,
+	{name: "adopt and archive", id: "user_id", few: 40, then: partition.Archive, late: -14,
 		tables: sql.Text("seed.sql") + rowsOf("chat_master", "user_id, created_at", "-14", "-13", 0) + rowsOf("chat_master", "user_id, created_at", "-1", "0", 1000),
 		config: seedSet + `retention = { keep = "12 months", then = "archive", archive = "{{archive}}", max_share = 1, late_grace = "0s" }`},
 	{name: "sweep", id: "id", edit: "body", few: 25, then: partition.Keep,
