@@ -63,7 +63,8 @@ func (l *lab) disturb(t *testing.T, name, directory string, at int64, dial func(
 // whose connection stays writes.
 func TestConnectionCut(t *testing.T) {
 	t.Parallel()
-	for _, s := range []scenario{named(t, "adopt and archive", 20), named(t, "sweep", 8), named(t, "restore", 12), named(t, "drop", 8)} {
+	for _, s := range []scenario{named(t, "adopt and archive", 14), named(t, "sweep", 5), named(t, "restore", 8), named(t, "drop", 5),
+		named(t, "declarative: many rows wait", 8), named(t, "declarative: archive", 8), named(t, "convert", 8)} {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t, s)
@@ -92,7 +93,7 @@ func TestConnectionCut(t *testing.T) {
 // immediate stop in turn, and starts it again.
 func TestServerKilled(t *testing.T) {
 	t.Parallel()
-	for _, s := range []scenario{named(t, "adopt and archive", 5), named(t, "restore", 4)} {
+	for _, s := range []scenario{named(t, "adopt and archive", 4), named(t, "restore", 3), named(t, "declarative: many rows wait", 3), named(t, "convert", 3)} {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			server := pgtest.Server(t, pgtemp.Options{Durable: true})
@@ -129,7 +130,7 @@ func TestServerKilled(t *testing.T) {
 // its bounds, says so, and changes nothing; when the session is gone all is done.
 func TestLockNeverGranted(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"adopt and archive", "sweep", "detach", "drop"} {
+	for _, name := range []string{"adopt and archive", "sweep", "detach", "drop", "declarative: create and repair", "declarative: many rows wait", "declarative: archive"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := named(t, name, 0)

@@ -14,35 +14,36 @@ import (
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
 	root := smallFileSystem(t)
-	s := named(t, "adopt and archive", 4)
 	server := pgtest.Server(t, pgtemp.Options{Dir: root, Durable: true, Settings: map[string]string{"wal_recycle": "off", "min_wal_size": "32MB", "max_wal_size": "48MB"}})
-	l := newLabOn(t, s, server)
-	count := l.count(t)
-	points := choose(count, s.few)
 	hindered := 0
 	ballast := filepath.Join(root, "ballast")
-	for _, at := range points {
-		name, directory := l.copy(t)
-		label, failed := l.disturb(t, name, directory, at, nil, func() { fill(t, ballast) })
-		if failed != nil {
-			hindered++
-			t.Logf("%s: %.200v", label, failed)
+	for _, s := range []scenario{named(t, "adopt and archive", 4), named(t, "declarative: many rows wait", 3)} {
+		l := newLabOn(t, s, server)
+		count := l.count(t)
+		points := choose(count, s.few)
+		for _, at := range points {
+			name, directory := l.copy(t)
+			label, failed := l.disturb(t, name, directory, at, nil, func() { fill(t, ballast) })
+			if failed != nil {
+				hindered++
+				t.Logf("%s: %.200v", label, failed)
+			}
+			if err := os.Remove(ballast); err != nil {
+				t.Fatal(err)
+			}
+			// Without room for its log the server may have given up.
+			if err := server.Restart(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			l.reconnect(t)
+			w := l.world(t, name, directory)
+			l.awaitAlone(w)
+			l.settled(t, w, l.model, "disk full at "+label)
+			l.leave(w)
+			l.drop(t, name, directory)
 		}
-		if err := os.Remove(ballast); err != nil {
-			t.Fatal(err)
-		}
-		// Without room for its log the server may have given up.
-		if err := server.Restart(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		l.reconnect(t)
-		w := l.world(t, name, directory)
-		l.awaitAlone(w)
-		l.settled(t, w, l.model, "disk full at "+label)
-		l.leave(w)
-		l.drop(t, name, directory)
+		t.Logf("%s: the disk was full at %d of %d points, and so far %d of them failed of it", s.name, len(points), count, hindered)
 	}
-	t.Logf("the disk was full at %d of %d points, and %d of them failed of it", len(points), count, hindered)
 	if hindered == 0 {
 		t.Error("nothing noticed that the disk was full")
 	}
