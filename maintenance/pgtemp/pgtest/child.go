@@ -51,7 +51,11 @@ func Spawn(t testing.TB, task any, env ...string) Child {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), self)
 	cmd.Env = append(append(os.Environ(), env...), ChildEnv+"="+string(text))
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
