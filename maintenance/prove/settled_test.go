@@ -36,10 +36,16 @@ func (l *lab) settled(t *testing.T, w *world, model ledger, label string) {
 	l.pass(t, w, model, label)
 }
 
-// pass makes one and looks at what is there after it.
+// pass makes one and looks at what is there after it. Where rows have come late for a
+// partition that the pass has removed, it has made that once more, and leaves it to the
+// next one: a pass does nothing twice.
 func (l *lab) pass(t *testing.T, w *world, model ledger, label string) {
 	t.Helper()
 	report, err := w.m.Pass(t.Context(), nil, []partition.Set{w.set})
+	if err == nil && remade(report) {
+		l.account(t, w, model, label+": between two passes")
+		report, err = w.m.Pass(t.Context(), nil, []partition.Set{w.set})
+	}
 	if err != nil || report.Status() != maintenance.Done && report.Status() != maintenance.Idle {
 		t.Fatalf("%s: the next pass is %s, %v: %+v", label, report.Status(), err, report)
 	}
@@ -50,6 +56,19 @@ func (l *lab) pass(t *testing.T, w *world, model ledger, label string) {
 	if left := w.litter(); len(left) > 0 {
 		t.Fatalf("%s: after the next pass there are %s", label, strings.Join(left, ", "))
 	}
+}
+
+// remade tells whether all that a pass has left is about a table that it first removed and
+// then made again.
+func remade(r maintenance.Report) bool {
+	set := r.Sets[0]
+	did := func(what func(maintenance.ActionReport) bool) bool { return slices.ContainsFunc(set.Actions, what) }
+	if r.Status() != maintenance.Partly || len(set.Problems) > 0 || did(func(a maintenance.ActionReport) bool { return a.Error != "" || a.Skipped }) {
+		return false
+	}
+	return did(func(made maintenance.ActionReport) bool {
+		return made.Action == "create" && did(func(a maintenance.ActionReport) bool { return a.Action == "archive" && a.Table == made.Table })
+	})
 }
 
 // account finds each row where it belongs, and each removal in the history.
@@ -122,9 +141,10 @@ func (l *lab) isWhole(t *testing.T, w *world, label string) {
 	}
 }
 
-// litter lists what is made for a while only.
+// litter lists what is made for a while only. What is left of a temporary table when the
+// server dies PostgreSQL itself removes, sooner or later.
 func (w *world) litter() []string {
-	return w.strings(`SELECT relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE n.nspname NOT IN ('partitiond', 'pg_toast') AND relname LIKE 'partitiond\_%'
+	return w.strings(`SELECT relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE n.nspname NOT IN ('partitiond', 'pg_toast') AND relpersistence <> 't' AND relname LIKE 'partitiond\_%'
 		UNION ALL SELECT proname::text FROM pg_proc WHERE proname LIKE 'partitiond\_%'
 		UNION ALL SELECT conname::text FROM pg_constraint WHERE conname LIKE 'partitiond\_retire%'
 		UNION ALL SELECT tgname::text FROM pg_trigger WHERE tgname LIKE 'partitiond\_%'`)
