@@ -102,3 +102,35 @@ func TestDeclarativeByMember(t *testing.T) {
 	s.heldLeft()
 	s.mustPass(maintenance.Idle)
 }
+
+// TestIndexesOfOneDefinition has a parent with several indexes that are the same, made ON
+// ONLY it: each needs one of its own on each partition, and gets it.
+func TestIndexesOfOneDefinition(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t)
+	s.section("set.toml", "[[set]]\nparent = \"public.events\"\nkey = \"at\"\nahead = 1")
+	s.section("parent.sql", "CREATE TABLE events (id int NOT NULL, at timestamp NOT NULL) PARTITION BY RANGE (at)")
+	s.mustPass(maintenance.Done)
+	for _, sql := range []string{
+		"CREATE INDEX first ON ONLY events (id); CREATE INDEX second ON ONLY events (id)",
+		"CREATE INDEX third ON ONLY events (id)", // The others are valid by now.
+		// An index can be part of one that is no constraint's, too, but not the other way round.
+		"ALTER TABLE ONLY events ADD CONSTRAINT whole UNIQUE (id, at); CREATE UNIQUE INDEX beside ON ONLY events (id, at)",
+		"ALTER TABLE ONLY events ADD PRIMARY KEY (id, at)",
+		"CREATE INDEX fourth ON ONLY events (at); CREATE INDEX fifth ON events (at)",
+	} {
+		s.section("indexes.sql", sql)
+		s.mustPass(maintenance.Done)
+		if got := s.text("SELECT string_agg(indexrelid::regclass::text, ' ') FROM pg_index WHERE indrelid = 'events'::regclass AND NOT indisvalid"); got != "" {
+			t.Errorf("after %q not valid yet: %s", sql, got)
+		}
+		s.section("left", "")
+	}
+	// A partition that is made now has as many.
+	s.query = `SELECT DISTINCT count(*) FROM pg_index i JOIN pg_inherits h ON h.inhrelid = i.indrelid WHERE h.inhparent = 'events'::regclass GROUP BY i.indrelid`
+	s.section("result", "8")
+	s.section("gap.sql", "DO $$ BEGIN EXECUTE format('DROP TABLE %I', to_char(localtimestamp + interval '1 month', '\"events_\"YYYY_MM')); END $$")
+	s.mustPass(maintenance.Done)
+	s.section("result", "8")
+	s.section("left", "")
+}

@@ -145,7 +145,12 @@ func (m *Maintainer) restoreInto(ctx context.Context, r RestoreRequest, store ar
 	})
 }
 
-func (m *Maintainer) restorePartition(ctx context.Context, r RestoreRequest, store archive.Store, done *Restoration) error {
+func (m *Maintainer) restorePartition(ctx context.Context, r RestoreRequest, store archive.Store, done *Restoration) (err error) {
+	defer func() {
+		if errors.Is(err, partition.ErrOccupied) {
+			err = fmt.Errorf("%w: %w", ErrNoPlace, err)
+		}
+	}()
 	lock, err := m.lock(ctx, []partition.Set{r.Set})
 	if err != nil {
 		return err
@@ -209,9 +214,6 @@ func (m *Maintainer) giveBack(ctx context.Context, r RestoreRequest) (partition.
 		return snap, partition.Action{}, fmt.Errorf("observe %s: %w", r.Set.Parent, planned[0].Err)
 	}
 	action, err := partition.GiveBack(r.Set, snap, first.Bounds.Partition(), partition.Name(first.Source.Table))
-	if errors.Is(err, partition.ErrOccupied) {
-		err = fmt.Errorf("%w: %w", ErrNoPlace, err)
-	}
 	if err == nil {
 		err = r.alike()
 	}

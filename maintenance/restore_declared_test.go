@@ -1,7 +1,9 @@
 package maintenance_test
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,5 +59,36 @@ func TestRestoreWhileRowsCome(t *testing.T) {
 	}
 	if got := s.text("SELECT string_agg(id::text, ' ' ORDER BY id), count(DISTINCT tableoid) FROM events WHERE tableoid <> 'events_default'::regclass"); got != "1 2 | 1" {
 		t.Errorf("in the restored month are %q", got)
+	}
+}
+
+// TestRestoreBesideRowsThatWait: a row of the month that waits in the default partition,
+// where no pass can move it since the periods are others now, keeps the month from being
+// restored, with words that say so; and when it is gone the month comes back.
+func TestRestoreBesideRowsThatWait(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t)
+	s.section("set.toml", fmt.Sprintf(restoreSet, s.archive))
+	s.section("parent.sql", "CREATE TABLE events (id int, at timestamp NOT NULL) PARTITION BY RANGE (at)")
+	s.mustPass(maintenance.Done)
+	const insert = "INSERT INTO events VALUES (%d, date_trunc('month', localtimestamp) - interval '14 months' + interval '1 day')"
+	s.section("old.sql", fmt.Sprintf(insert, 1))
+	s.mustPass(maintenance.Done)
+	s.section("late.sql", fmt.Sprintf(insert, 2))
+	request := s.request()
+	was := s.text("SELECT count(*) FROM pg_class")
+	_, err := s.m.Restore(t.Context(), request)
+	if !errors.Is(err, maintenance.ErrNoPlace) || !strings.Contains(err.Error(), "wait in the default partition public.events_default") {
+		t.Errorf("beside a row that waits: %v, want ErrNoPlace, and where it waits", err)
+	}
+	if got := s.text("SELECT count(*) FROM pg_class"); got != was {
+		t.Errorf("%s relations, before %s", got, was)
+	}
+	s.section("gone.sql", "DELETE FROM events WHERE id = 2")
+	if _, err := s.m.Restore(t.Context(), request); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.text("SELECT id, tableoid <> 'events_default'::regclass FROM events"); got != "1 | t" {
+		t.Errorf("after the restore the set has %q", got)
 	}
 }

@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -93,15 +94,66 @@ func (p *planner) completeIndexes() {
 	if !p.set.Indexes || !p.snap.Parent.Declarative {
 		return
 	}
-	for _, definition := range slices.Sorted(maps.Keys(p.snap.Parent.Incomplete)) {
-		i := slices.IndexFunc(p.snap.Parent.Properties, func(p Property) bool { return p.Kind == PropIndex && p.Name == definition })
-		if i < 0 || p.snap.Parent.Properties[i].Value == exclusion {
-			continue
+	byRank := func(a, b Property) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(b.Value, a.Value)) }
+	for _, want := range slices.SortedFunc(maps.Keys(p.snap.Parent.Incomplete), byRank) {
+		names := p.snap.Parent.Incomplete[want]
+		if want.Value != exclusion {
+			p.act(Action{Kind: AttachIndex, Table: p.set.Parent, OID: p.snap.Parent.OID, Bounds: Everywhere, Changes: []Change{{Want: want}},
+				Invalid: names, Reason: fmt.Sprintf("its index %s is not that of all partitions yet", names[0])})
 		}
-		p.act(Action{Kind: AttachIndex, Table: p.set.Parent, OID: p.snap.Parent.OID, Bounds: Everywhere,
-			Changes: []Change{{Want: p.snap.Parent.Properties[i]}}, Invalid: p.snap.Parent.Incomplete[definition],
-			Reason: fmt.Sprintf("its index %s is not that of all partitions yet", p.snap.Parent.Incomplete[definition][0])})
 	}
+}
+
+// furtherIndexes plans what a partition needs for the parent's indexes that are not
+// valid yet, beyond the changes that are planned. An index is part of one of the
+// parent's at most, so of those that are the same it has to have as many as the parent
+// (PostgreSQL documentation, ALTER INDEX).
+func (p *planner) furtherIndexes(c *Partition, planned []Change) (out []Action) {
+	if !p.set.Indexes || !p.snap.Parent.Declarative {
+		return nil
+	}
+	for _, definition := range slices.Sorted(maps.Keys(p.snap.Parent.Alike)) {
+		have := slices.Clone(c.Alike[definition])
+		for _, ch := range planned {
+			if ch.Want.Name == definition {
+				have = append(have, ch.Want.Value)
+			}
+		}
+		for _, value := range shortOf(p.snap.Parent.Alike[definition], have) {
+			nth := 0
+			for _, v := range have {
+				if v == value {
+					nth++
+				}
+			}
+			have = append(have, value)
+			out = append(out, Action{Kind: Index, Table: c.Name, OID: c.OID, Bounds: c.Bounds, Nth: nth, Invalid: c.InvalidIndexes[definition],
+				Changes: []Change{{Want: Property{Kind: PropIndex, Name: definition, Value: value}, Missing: true}},
+				Reason:  fmt.Sprintf("the parent has %d indexes %s, and it has fewer", len(p.snap.Parent.Alike[definition]), definition)})
+		}
+	}
+	return out
+}
+
+// shortOf returns which indexes are missing where each of the parent's needs one of its
+// own: a constraint's one of such a constraint, and another one any that is left over.
+func shortOf(want, have []string) (missing []string) {
+	have = slices.Clone(have)
+	take := func(ok func(string) bool) bool {
+		i := slices.IndexFunc(have, ok)
+		if i >= 0 {
+			have = slices.Delete(have, i, i+1)
+		}
+		return i >= 0
+	}
+	// Those of no constraint come last.
+	for _, value := range slices.SortedFunc(slices.Values(want), func(a, b string) int { return cmp.Compare(b, a) }) {
+		same := take(func(v string) bool { return v == value })
+		if !same && value != exclusion && (value != "" || !take(func(string) bool { return true })) {
+			missing = append(missing, value)
+		}
+	}
+	return missing
 }
 
 // finalize plans the end of what was interrupted: until then no other partition can be

@@ -64,6 +64,8 @@ type Action struct {
 	Exists ConstraintState
 	// Changes are what Align repairs; for Index the one index.
 	Changes []Change
+	// Nth is how many indexes that are the same the partition has before Index.
+	Nth int
 	// Invalid are leftovers that Index drops first, or the parent's index that
 	// AttachIndex completes.
 	Invalid []string
@@ -101,7 +103,7 @@ func (a Action) Verb() string {
 func (a Action) Identity() string {
 	id := string(a.Kind) + "\x00" + a.Table.String()
 	if a.Kind == Index || a.Kind == AttachIndex {
-		id += "\x00" + a.Changes[0].Want.Name
+		id += fmt.Sprintf("\x00%s\x00%s\x00%d", a.Changes[0].Want.Name, a.Changes[0].Want.Value, a.Nth)
 	}
 	if a.Kind == RouteRows {
 		id += "\x00" + a.Route.Fingerprint()

@@ -50,6 +50,7 @@ func (p *planner) repair(due []Action) {
 			}
 			builds = append(builds, a)
 		}
+		builds = append(builds, p.furtherIndexes(c, index)...)
 	}
 	p.plan.Actions = append(p.plan.Actions, builds...)
 	p.completeIndexes()

@@ -71,8 +71,11 @@ type Parent struct {
 	DefaultGrantees []string
 	Routing         Routing
 	// Incomplete are the names of a declarative parent's indexes that some partitions
-	// lack, by their definition as in a Property's Name.
-	Incomplete map[string][]string
+	// lack, by what they are.
+	Incomplete map[Property][]string
+	// Alike are the Values of all the parent's indexes with a definition that one in
+	// Incomplete has, by that definition.
+	Alike map[string][]string
 	// LastAnalyze is when the parent was last analyzed, zero where that is unknown or never.
 	LastAnalyze time.Time
 	// Analyzed tells whether statistics over the parent and its partitions exist.
@@ -134,6 +137,8 @@ type Partition struct {
 	// InvalidIndexes are the names of indexes that an interrupted CREATE INDEX
 	// CONCURRENTLY left, by their definition as in a Property's Name.
 	InvalidIndexes map[string][]string
+	// Alike are the Values of its valid indexes with the definitions of the parent's Alike.
+	Alike map[string][]string
 	// SameShape tells whether the columns are the parent's, in its order, with nothing added.
 	SameShape bool
 	// OwnTriggers tells whether the partition has BEFORE INSERT row triggers of its own.

@@ -174,6 +174,24 @@ func (s *Session) small(ctx context.Context, tx pgx.Tx, set partition.Set, snap 
 	return nil
 }
 
+// noneWait fails with [partition.ErrOccupied] where rows of the period wait in the
+// default partition: a restored partition holds what was archived, and nothing else.
+func (r Restoration) noneWait(ctx context.Context, q Querier) error {
+	if !r.Action.Route.Declarative || r.Snapshot.Default == nil {
+		return nil
+	}
+	var wait bool
+	d := r.Snapshot.Default.Name
+	err := q.QueryRow(ctx, fmt.Sprintf("SELECT EXISTS (SELECT FROM ONLY %s WHERE %s)", quoteName(d), boundsExpression(r.Set.Key, r.Snapshot.Parent.Key, r.Action.Bounds))).Scan(&wait)
+	switch {
+	case err != nil:
+		return fmt.Errorf("look for rows of %s in the default partition: %w", r.Action.Bounds, err)
+	case wait:
+		return fmt.Errorf("rows of %s wait in the default partition %s: let a pass move them, or move them by hand: %w", r.Action.Bounds, d, partition.ErrOccupied)
+	}
+	return nil
+}
+
 // attachRestored makes a restored table a partition of a declarative parent. Rows of
 // its period that wait in the default partition keep it from that.
 func (s *Session) attachRestored(ctx context.Context, tx pgx.Tx, r Restoration, draft partition.Name, leave string) error {
@@ -191,6 +209,9 @@ func (s *Session) attachRestored(ctx context.Context, tx pgx.Tx, r Restoration, 
 			if err := execAll(ctx, tx, st.SQL); err != nil {
 				return err
 			}
+		}
+		if err := r.noneWait(ctx, tx); err != nil {
+			return err
 		}
 		if err := s.small(ctx, tx, r.Set, r.Snapshot, a); err != nil {
 			return err

@@ -22,7 +22,10 @@ func (o *observation) assemble() {
 		}
 		seen := p.seen
 		seen.Properties = p.handedOn()
-		seen.Incomplete = o.invalidIndexes(p.table)
+		if seen.Declarative {
+			seen.Incomplete = o.incomplete(p.table)
+			seen.Alike = o.alike(p.table, seen.Incomplete)
+		}
 		for _, check := range p.checks {
 			if check.inherits {
 				seen.Properties = append(seen.Properties, partition.Property{Kind: partition.PropCheck, Name: check.name, Value: check.definition})
@@ -41,6 +44,7 @@ func (o *observation) assemble() {
 		snap.Partitions = make([]partition.Partition, 0, len(o.family[i]))
 		for _, t := range o.family[i] {
 			c := o.partition(i, t, p)
+			c.Alike = o.alike(t, seen.Incomplete)
 			c.SameShape = t.layout.sameShape(p.layout)
 			place(snap, c, t, seen.Declarative)
 			hasRows = hasRows || t.mayHaveRows()
@@ -145,6 +149,40 @@ func (o *observation) invalidIndexes(t *table) (names map[string][]string) {
 		}
 	}
 	return names
+}
+
+// incomplete returns the names of a partitioned table's indexes that are not valid yet.
+func (o *observation) incomplete(t *table) (names map[partition.Property][]string) {
+	for _, n := range t.indexes {
+		if x := o.indexes[n]; !x.valid {
+			if names == nil {
+				names = map[partition.Property][]string{}
+			}
+			p := partition.Property{Kind: partition.PropIndex, Name: o.indexKinds[x.kind(t.layout)].definition, Value: x.constraint}
+			names[p] = append(names[p], x.name)
+		}
+	}
+	return names
+}
+
+// alike returns what a table's indexes are that have one of the definitions: a
+// partitioned table's, or a partition's valid ones.
+func (o *observation) alike(t *table, incomplete map[partition.Property][]string) (values map[string][]string) {
+	if len(incomplete) == 0 {
+		return nil
+	}
+	values = map[string][]string{}
+	for p := range incomplete {
+		values[p.Name] = nil
+	}
+	for _, n := range t.indexes {
+		x := o.indexes[n]
+		definition := o.indexKinds[x.kind(t.layout)].definition
+		if _, ok := values[definition]; ok && (x.valid || t.kind == 'p') {
+			values[definition] = append(values[definition], x.constraint)
+		}
+	}
+	return values
 }
 
 // bound settles what a partition's CHECKs say of its bounds. One that it has

@@ -212,22 +212,31 @@ func renderIndex(snap partition.Snapshot, a partition.Action, owner string, alte
 			{SQL: "DROP INDEX CONCURRENTLY IF EXISTS " + quoteName(index), Lock: shareUpdate + a.Table.String()}}})
 	}
 	want := a.Changes[0].Want
-	name := indexName(a.Table, want)
+	name := quoteIdent(indexName(a.Table, want, a.Nth))
+	given := name + " "
+	if a.Nth > 0 && want.Value == "" {
+		given = "" // The server finds a name that no other has.
+	}
 	unique, definition := splitIndex(want.Name)
 	steps = append(steps, Step{Alone: true, Waits: true, Role: owner, Statements: []Statement{{
-		SQL:  fmt.Sprintf("CREATE %sINDEX CONCURRENTLY %s ON %s %s", unique, quoteIdent(name), quoteName(a.Table), definition),
+		SQL:  fmt.Sprintf("CREATE %sINDEX CONCURRENTLY %sON %s %s", unique, given, quoteName(a.Table), definition),
 		Lock: shareUpdate + a.Table.String()}}})
 	if want.Value != "" {
 		word, deferrable := constraintWords(want.Value)
 		steps = append(steps, Step{Role: owner, Statements: []Statement{
-			alter(exclusive, "%s", strings.TrimSpace(fmt.Sprintf("ADD CONSTRAINT %s %s USING INDEX %s %s", quoteIdent(name), word, quoteIdent(name), deferrable)))}})
+			alter(exclusive, "%s", strings.TrimSpace(fmt.Sprintf("ADD CONSTRAINT %[1]s %[2]s USING INDEX %[1]s %[3]s", name, word, deferrable)))}})
 	}
 	return steps
 }
 
-// indexName makes a name from the table's and a digest of the definition.
-func indexName(table partition.Name, want partition.Property) string {
-	sum := sha256.Sum256([]byte(want.Name + "\x00" + want.Value))
+// indexName makes a name from the table's, and a digest of the definition and of how
+// many there are that are the same.
+func indexName(table partition.Name, want partition.Property, nth int) string {
+	text := want.Name + "\x00" + want.Value
+	if nth > 0 {
+		text += fmt.Sprintf("\x00%d", nth)
+	}
+	sum := sha256.Sum256([]byte(text))
 	suffix := "_" + hex.EncodeToString(sum[:4]) + "_idx"
 	base := table.Local
 	for len(base)+len(suffix) > partition.MaxNameBytes {

@@ -193,7 +193,7 @@ func renderAttachIndex(a partition.Action, owner string) []Step {
 
 // attachIndexSQL attaches to a parent's index one index of each partition that has
 // none attached to it yet: one with the same definition that is part of no other. If
-// the parent's is a constraint's, so is the partition's.
+// the parent's is a constraint's, so is the partition's; if not, such a one comes last.
 func attachIndexSQL(parent, index partition.Name, want partition.Property) string {
 	_, definition := splitIndex(want.Name)
 	word, _ := constraintWords(want.Value)
@@ -211,10 +211,10 @@ BEGIN
       LEFT JOIN pg_catalog.pg_constraint k ON k.conindid = i.indexrelid AND k.conrelid = i.indrelid AND k.contype IN ('p', 'u')
      WHERE h.inhparent = %[1]s::pg_catalog.regclass AND NOT h.inhdetachpending
        AND pg_catalog.right(pg_catalog.pg_get_indexdef(i.indexrelid), %[4]d) = %[3]s
-       AND coalesce(k.contype::pg_catalog.text, '') = %[5]s AND i.indisunique = %[6]t
+       AND (%[5]s = '' OR k.contype = %[5]s) AND i.indisunique = %[6]t
        AND NOT EXISTS (SELECT FROM pg_catalog.pg_index o JOIN pg_catalog.pg_inherits x ON x.inhrelid = o.indexrelid
                         WHERE o.indrelid = i.indrelid AND x.inhparent = %[2]s::pg_catalog.regclass)
-     ORDER BY i.indrelid, i.indexrelid
+     ORDER BY i.indrelid, k.contype IS NOT NULL, i.indexrelid
   LOOP
     EXECUTE pg_catalog.format('ALTER INDEX %%s ATTACH PARTITION %%s', %[2]s, part);
   END LOOP;

@@ -72,6 +72,11 @@ func (s *Session) restore(ctx context.Context, r Restoration, out *Outcome) (hol
 	if role == r.Snapshot.Server.Role {
 		role = ""
 	}
+	// Before all else: it could fail for this after hours of loading.
+	err = s.retry(ctx, r.Set, out, func() error { return s.inTx(ctx, r.Set, role, func(tx pgx.Tx) error { return r.noneWait(ctx, tx) }) })
+	if err != nil {
+		return 0, err
+	}
 	// The parent is only looked at for a moment, and not for as long as the rows
 	// take: whoever wants to ALTER it would wait for that, and all others for him.
 	shape := partition.Name{Schema: "pg_temp", Local: "partitiond_restore_shape"}

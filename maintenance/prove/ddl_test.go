@@ -1,11 +1,13 @@
 package prove
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"pgregory.net/rapid"
 
 	"github.com/partitiond/partitiond/maintenance/partition"
@@ -54,11 +56,15 @@ func (h *history) renameChild() {
 // index makes one on the parent, or drops one somewhere.
 func (h *history) index() {
 	if h.draw("what", "create", "drop") == "create" {
-		h.ddl("CREATE INDEX ON %s (%s)", quoted(h.set.Parent), h.draw("on", "body", "lower(body)", pgx.Identifier{h.set.Key}.Sanitize(), "id DESC"))
+		only := ""
+		if h.style.declared {
+			only = h.draw("only", "", "ONLY")
+		}
+		h.ddl("CREATE INDEX ON %s %s (%s)", only, quoted(h.set.Parent), h.draw("on", "body", "lower(body)", pgx.Identifier{h.set.Key}.Sanitize(), "id DESC"))
 		return
 	}
-	all := h.strings(`SELECT i.indexrelid::regclass::text FROM pg_index i WHERE i.indrelid = $1::text::regclass
-		OR i.indrelid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = $1::text::regclass) ORDER BY 1`, quoted(h.set.Parent))
+	all := h.strings(`SELECT i.indexrelid::regclass::text FROM pg_index i WHERE NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = i.indexrelid) AND (i.indrelid = $1::text::regclass
+		OR i.indrelid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = $1::text::regclass)) ORDER BY 1`, quoted(h.set.Parent))
 	if len(all) == 0 {
 		h.rt.Skip("there is none")
 	}
@@ -76,18 +82,21 @@ func (h *history) grant() {
 	}
 }
 
+// trigger does something to the one that routes rows, or that tells of those in the
+// default partition.
 func (h *history) trigger() {
 	name := pgx.Identifier{h.set.Trigger}.Sanitize()
-	if len(h.strings("SELECT tgname::text FROM pg_trigger WHERE tgrelid = $1::text::regclass AND tgname = $2", quoted(h.set.Parent), h.set.Trigger)) == 0 {
+	tables := h.strings("SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname = $1 AND NOT tgisinternal", h.set.Trigger)
+	if len(tables) == 0 {
 		h.rt.Skip("there is none")
 	}
 	switch h.draw("what", "disable", "enable", "drop") {
 	case "drop":
-		h.ddl("DROP TRIGGER %s ON %s", name, quoted(h.set.Parent))
+		h.ddl("DROP TRIGGER %s ON %s", name, tables[0])
 	case "disable":
-		h.ddl("ALTER TABLE %s DISABLE TRIGGER %s", quoted(h.set.Parent), name)
+		h.ddl("ALTER TABLE %s DISABLE TRIGGER %s", tables[0], name)
 	default:
-		h.ddl("ALTER TABLE %s ENABLE TRIGGER %s", quoted(h.set.Parent), name)
+		h.ddl("ALTER TABLE %s ENABLE TRIGGER %s", tables[0], name)
 	}
 }
 
@@ -117,12 +126,23 @@ func (h *history) byHand() {
 	h.last++
 	from := h.month.AddDate(0, h.number("month", -30, 6), 0)
 	to := from.AddDate(0, h.number("months", 1, 2), 0)
+	name := pgx.Identifier{h.set.Parent.Schema, fmt.Sprintf("By hand %d", h.last)}.Sanitize()
+	if h.style.declared {
+		_, err := h.owner.Exec(h.ctx, fmt.Sprintf("CREATE TABLE %s PARTITION OF %s FOR VALUES FROM ('%s') TO ('%s')", name, quoted(h.set.Parent), h.value(from), h.value(to)))
+		var pgErr *pgconn.PgError
+		if errors.As(err, &pgErr) && (pgErr.Code == "42P17" || pgErr.Code == "23514") {
+			h.rt.Skip("there are partitions of these months, or rows in the default one")
+		} else if err != nil {
+			h.rt.Fatalf("make a partition by hand: %v", err)
+		}
+		h.mixed = true
+		return
+	}
 	key := pgx.Identifier{h.set.Key}.Sanitize()
 	check := fmt.Sprintf("%[1]s >= '%[2]s' AND %[1]s < '%[3]s'", key, h.value(from), h.value(to))
 	if h.keyType == "timestamp" && h.draw("form", "plain", "truncated") == "truncated" {
 		check = fmt.Sprintf("date_trunc('day', %[1]s) >= '%[2]s' AND date_trunc('day', %[1]s) < '%[3]s'", key, h.value(from), h.value(to))
 	}
-	name := pgx.Identifier{h.set.Parent.Schema, fmt.Sprintf("By hand %d", h.last)}.Sanitize()
 	h.ddl("CREATE TABLE %s (CHECK (%s)) INHERITS (%s)", name, check, quoted(h.set.Parent))
 	h.ddl("GRANT ALL ON %s TO %s", name, h.roles.app) // Routed rows are written by their client.
 	h.messy = true
@@ -152,9 +172,12 @@ func (h *history) mend() {
 	if h.restored() || len(h.views) > 0 {
 		h.rt.Skip("its rows would be back in the archive, or something depends on it")
 	}
+	if h.style.declared && h.defaultPartition() == "" {
+		h.rt.Skip("some of its rows could be refused")
+	}
 	var odd []string
 	for _, child := range h.children() {
-		if strings.Contains(child, "By hand") || len(h.strings("SELECT 'yes' FROM pg_constraint WHERE conrelid = $1::text::regclass AND contype = 'c'", child)) == 0 {
+		if strings.Contains(child, "By hand") || !h.style.declared && len(h.strings("SELECT 'yes' FROM pg_constraint WHERE conrelid = $1::text::regclass AND contype = 'c'", child)) == 0 {
 			odd = append(odd, child)
 		}
 	}
@@ -196,9 +219,22 @@ func (h *history) dropChild() {
 	}
 }
 
+// takeOut is a person who takes a partition out of a declarative set, and keeps it.
+func (h *history) takeOut() {
+	if !h.style.declared {
+		h.rt.Skip("the routing function goes on to name it")
+	}
+	h.ddl("ALTER TABLE %s DETACH PARTITION %s", quoted(h.set.Parent), h.child())
+	h.outside = true
+}
+
 // setting changes what the parent is like.
 func (h *history) setting() {
-	h.ddl("%s", strings.ReplaceAll(h.draw("setting", "ALTER TABLE $ SET (fillfactor = 80)", "ALTER TABLE $ RESET (fillfactor)", "COMMENT ON TABLE $ IS 'it''s'",
+	options := []string{"ALTER TABLE $ SET (fillfactor = 80)", "ALTER TABLE $ RESET (fillfactor)"}
+	if h.style.declared { // Such a parent has none.
+		options = nil
+	}
+	h.ddl("%s", strings.ReplaceAll(h.draw("setting", append(options, "COMMENT ON TABLE $ IS 'it''s'",
 		"ALTER TABLE $ ALTER body SET DEFAULT 'none'", "ALTER TABLE $ ALTER body SET NOT NULL", "ALTER TABLE $ ALTER body DROP NOT NULL",
-		"ALTER TABLE $ REPLICA IDENTITY FULL", "COMMENT ON COLUMN $.body IS NULL", "ALTER TABLE $ ALTER body SET STORAGE EXTERNAL"), "$", quoted(h.set.Parent)))
+		"ALTER TABLE $ REPLICA IDENTITY FULL", "COMMENT ON COLUMN $.body IS NULL", "ALTER TABLE $ ALTER body SET STORAGE EXTERNAL")...), "$", quoted(h.set.Parent)))
 }

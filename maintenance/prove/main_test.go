@@ -25,7 +25,6 @@ func TestMain(m *testing.M) {
 	}
 	// CI sees the same histories each time. RAPID_CHECKS and RAPID_SEED, or the flags
 	// of the same names, ask for others.
-	defaults := map[string]string{"checks": "24", "steps": "75", "seed": "1", "shrinktime": "1m", "nofailfile": "true"}
 	for name, value := range defaults {
 		if os.Getenv(rapidEnv[name]) != "" {
 			continue
@@ -35,6 +34,19 @@ func TestMain(m *testing.M) {
 		}
 	}
 	os.Exit(pgtest.Main(m))
+}
+
+// defaults are rapid's settings in CI.
+var defaults = map[string]string{"checks": "24", "steps": "75", "seed": "1", "shrinktime": "1m", "nofailfile": "true"}
+
+// asDefault tells that nobody has asked for other histories, or fewer.
+func asDefault() bool {
+	for name, value := range defaults {
+		if flag.Lookup("rapid."+name).Value.String() != value {
+			return false
+		}
+	}
+	return true
 }
 
 // rapidEnv are the variables by which rapid takes its settings.

@@ -52,6 +52,7 @@ func (h *history) steps() map[string]func(*rapid.T) {
 		{"view", 1, h.view},
 		{"drop child", 1, h.dropChild},
 		{"regrid", 1, h.regrid},
+		{"take out", 1, h.takeOut},
 	}
 	steps := map[string]func(*rapid.T){"": func(*rapid.T) {}}
 	for round, more := 1, true; more; round++ {
@@ -187,8 +188,13 @@ func (h *history) write(rows ledger) error {
 	return err
 }
 
+// must takes rows into the model. What no partition of a declarative set takes is
+// refused, with all that came along.
 func (h *history) must(rows ledger, err error) {
 	h.rt.Helper()
+	if h.homeless(err) {
+		return
+	}
 	if err != nil {
 		h.rt.Fatalf("an insert fails: %v\n%v", err, rows)
 	}
@@ -223,12 +229,23 @@ func (h *history) copy() {
 	h.must(rows, err)
 }
 
+// homeless tells whether a row was refused because there is no place for it.
+func (h *history) homeless(err error) bool {
+	var pgErr *pgconn.PgError
+	return h.style.declared && errors.As(err, &pgErr) && pgErr.Code == "23514" && h.defaultPartition() == ""
+}
+
+// defaultPartition returns the name of the default partition, or nothing.
+func (h *history) defaultPartition() string {
+	return strings.Join(h.strings("SELECT partdefid::regclass::text FROM pg_partitioned_table WHERE partrelid = $1::text::regclass AND partdefid <> 0", quoted(h.set.Parent)), "")
+}
+
 // insertNull has a row without a date refused, or put into the parent where nothing
 // routes it.
 func (h *history) insertNull() {
 	id, r := h.newRow(nil)
 	rows := ledger{id: r}
-	routed := len(h.strings("SELECT tgname::text FROM pg_trigger WHERE tgrelid = $1::text::regclass AND tgenabled = 'O'", quoted(h.set.Parent))) > 0
+	routed := !h.style.declared && len(h.strings("SELECT tgname::text FROM pg_trigger WHERE tgrelid = $1::text::regclass AND tgenabled = 'O'", quoted(h.set.Parent))) > 0
 	err := h.write(rows)
 	if !routed {
 		h.must(rows, err)
@@ -259,7 +276,8 @@ func (h *history) edit() {
 	h.model[id]["body"] = body
 }
 
-// move changes a row's date. The CHECK refuses what would be another partition's.
+// move changes a row's date. In a set by inheritance the CHECK refuses what would be
+// another partition's, in a declarative one the row goes there.
 func (h *history) move() {
 	id := h.pick()
 	value := h.value(h.day())
@@ -270,7 +288,7 @@ func (h *history) move() {
 	case err == nil:
 		h.model[id][h.set.Key] = value
 		// Where somebody took the CHECK away, nothing holds rows to their month.
-	case !errors.As(err, &pgErr) || pgErr.Code != "23514":
+	case !errors.As(err, &pgErr) || pgErr.Code != "23514" || h.style.declared && !h.homeless(err):
 		h.rt.Fatalf("an update across months fails: %v", err)
 	}
 }
