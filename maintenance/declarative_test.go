@@ -134,3 +134,33 @@ func TestIndexesOfOneDefinition(t *testing.T) {
 	s.section("result", "8")
 	s.section("left", "")
 }
+
+// TestIndexWhoseLastPartLeaves: while the partitions come that have their parts of an
+// index which was made ON ONLY the parent, the one that lacks its part leaves. By a pass
+// it does not leave without; where a person drops it, nothing makes the index valid.
+func TestIndexWhoseLastPartLeaves(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t)
+	s.section("set.toml", "[[set]]\nparent = \"public.events\"\nkey = \"at\"\nahead = 0\nretention = { keep = \"12 months\", then = \"drop\", max_share = 1 }")
+	s.section("parent.sql", declaredEvents+"SELECT make(-14, -14)")
+	invalid := "SELECT coalesce(string_agg(indexrelid::regclass::text, ' '), 'none') FROM pg_index WHERE indrelid = 'events'::regclass AND NOT indisvalid"
+	s.section("index.sql", "CREATE INDEX whole ON ONLY events (what); SELECT make(0, 0)")
+	s.mustPass(maintenance.Done)
+	if got := s.text(invalid); got != "none" {
+		t.Errorf("after a pass not valid: %s", got)
+	}
+	s.section("left", "")
+	s.section("by hand.sql", s.name(`CREATE INDEX never ON ONLY events (at, what); DROP TABLE events_{{month 0 "2006_01"}}, events_default`))
+	report, err := s.m.Pass(t.Context(), nil, s.sets)
+	if err != nil || report.Status() != maintenance.Partly || len(report.Sets[0].Problems) != 1 || !strings.Contains(report.Sets[0].Problems[0].Text, "its index never is not valid") {
+		t.Errorf("the pass is %s, want partly, and words on the index: %+v, %v", report.Status(), report, err)
+	}
+	s.section("left", "problem unsupported public.events")
+	s.section("another.sql", "CREATE INDEX again ON ONLY events (at, what)")
+	s.mustPass(maintenance.Partly)
+	if got := s.text(invalid); got != "never" {
+		t.Errorf("not valid: %s, want the first one", got)
+	}
+	s.section("drop.sql", "DROP INDEX never")
+	s.section("left", "")
+}

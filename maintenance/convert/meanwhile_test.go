@@ -3,6 +3,7 @@ package convert_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -78,4 +79,46 @@ func TestBusy(t *testing.T) {
 	}, f.m.Log); !errors.Is(err, convert.ErrBusy) {
 		t.Errorf("the second one: %v", err)
 	}
+}
+
+// TestRowsRightAfterTheWayBack has a row come when a set has gone back and its routing
+// functions are not renewed yet. The daemon has put another function under their name
+// meanwhile, which would drop it, and somebody has enabled the trigger of the old parent:
+// the row goes to the parent itself, and then to its month.
+func TestRowsRightAfterTheWayBack(t *testing.T) {
+	t.Parallel()
+	for name, before := range map[string]string{"with a default partition": "", "without one": "DROP TABLE chat_default"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, "")
+			f.mustForward()
+			f.pass()
+			f.exec(before + "; ALTER TABLE chat_master_inherited ENABLE TRIGGER " + f.set.Trigger)
+			log := slog.New(swapped{f.m.Log.Handler(), func() {
+				f.exec("INSERT INTO chat_master (dialogue, created_at) VALUES ('right after', localtimestamp)")
+				f.want("SELECT tableoid::regclass::text FROM chat_master WHERE dialogue = 'right after'", "chat_master")
+			}})
+			r, err := convert.Run(t.Context(), nil, f.connect, f.set, func(ctx context.Context, conn *pgx.Conn) (convert.Plan, error) {
+				return convert.Back(ctx, conn, f.set, options)
+			}, log)
+			if err != nil || !r.Swapped {
+				t.Fatalf("the way back: %+v, %v", r, err)
+			}
+			f.pass()
+			f.want("SELECT count(*), count(*) FILTER (WHERE tableoid = 'chat_master'::regclass) FROM chat_master", "601 | 0")
+		})
+	}
+}
+
+// swapped does something when it is told that the swap is made.
+type swapped struct {
+	slog.Handler
+	do func()
+}
+
+func (h swapped) Handle(ctx context.Context, r slog.Record) error {
+	if r.Message == "swapped" {
+		h.do()
+	}
+	return h.Handler.Handle(ctx, r)
 }

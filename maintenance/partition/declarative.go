@@ -94,6 +94,12 @@ func (p *planner) completeIndexes() {
 	if !p.set.Indexes || !p.snap.Parent.Declarative {
 		return
 	}
+	for _, name := range p.snap.Parent.Unmarked {
+		// It becomes valid by ATTACH PARTITION, for which no index is left.
+		p.problem(Problem{Kind: ProblemUnsupported, Table: p.set.Parent, Stops: StopsNone,
+			Text: fmt.Sprintf("its index %s is not valid, and cannot become so: partitions have their parts of it, and one without has left, or is a foreign table", name),
+			Hint: "make another one and drop it; ON ONLY the parent if no partition is a foreign table"})
+	}
 	byRank := func(a, b Property) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(b.Value, a.Value)) }
 	for _, want := range slices.SortedFunc(maps.Keys(p.snap.Parent.Incomplete), byRank) {
 		names := p.snap.Parent.Incomplete[want]

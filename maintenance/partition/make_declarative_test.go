@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -77,6 +78,28 @@ func TestDeclarative(t *testing.T) {
 			remove(s)
 			n.Detaching, n.Partitions = n.Partitions[:1], n.Partitions[1:]
 		}}, "finalize e_2018_07"},
+		{"the parent has one of its indexes twice", []func(*Set, *Snapshot){func(_ *Set, n *Snapshot) {
+			index := Property{Kind: PropIndex, Name: "USING btree (x)"}
+			key := Property{Kind: PropIndex, Name: index.Name, Value: "unique constraint"}
+			alike := func(values ...string) map[string][]string { return map[string][]string{index.Name: values} }
+			n.Parent.Properties, n.Parent.Alike = append(slices.Clone(n.Parent.Properties), key), alike("", key.Value, "")
+			n.Parent.Incomplete = map[Property][]string{index: {"a", "b"}, key: {"c"}}
+			n.Partitions = n.Partitions[4:]
+			for i, values := range [][]string{{"", key.Value, ""}, {key.Value, key.Value, ""}, {key.Value}} {
+				n.Partitions[i].Properties, n.Partitions[i].Alike = n.Parent.Properties, alike(values...)
+			}
+			n.Default.Alike = alike("", "") // What it lacks of the constraint is planned anyhow.
+		}}, "index e_2019_01\nindex e_2019_01\nindex events_default\nattach index events\nattach index events"},
+		{"a part of an index leaves", []func(*Set, *Snapshot){func(s *Set, n *Snapshot) {
+			remove(s)
+			n.Parent.Incomplete = map[Property][]string{{Kind: PropIndex, Name: "USING btree (x)"}: {"a"}}
+			n.Parent.Alike = map[string][]string{"USING btree (x)": {""}}
+			for i := range n.Partitions[1:] {
+				n.Partitions[i+1].Alike = n.Parent.Alike
+			}
+			n.Default.Alike = n.Parent.Alike
+		}}, "index e_2018_07\nattach index events\ndrop e_2018_07\nanalyze events"},
+		{"nothing makes an index valid", []func(*Set, *Snapshot){func(_ *Set, n *Snapshot) { n.Parent.Unmarked = []string{"a"} }}, "unsupported: events (stops none)"},
 		{"too many at once", []func(*Set, *Snapshot){func(s *Set, _ *Snapshot) { keep("1 month", Drop)(s); s.Retention.MaxShare = 0.2 }},
 			"withheld: drop e_2018_07\nwithheld: drop e_2018_08\nwithheld: drop e_2018_09\ntoo much to remove: events (stops set)"},
 	} {

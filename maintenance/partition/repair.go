@@ -24,7 +24,12 @@ func (p *planner) repair(due []Action) {
 	wanted := p.wanted()
 	for i := range targets {
 		c := &targets[i]
-		if leaves(c) || c.Foreign || c.Violation != nil && c.Known != BoundsUnknown {
+		if c.Foreign || c.Violation != nil && c.Known != BoundsUnknown {
+			continue
+		}
+		if leaves(c) {
+			// Went it without, there might be nothing left to make the parent's valid.
+			builds = append(builds, p.furtherIndexes(c, nil)...)
 			continue
 		}
 		// Most partitions have the same properties, and most often in the same place.

@@ -73,6 +73,9 @@ type Parent struct {
 	// Incomplete are the names of a declarative parent's indexes that some partitions
 	// lack, by what they are.
 	Incomplete map[Property][]string
+	// Unmarked are the names of those that all partitions have their part of, and that
+	// are not valid all the same: one without a part has left, or is a foreign table.
+	Unmarked []string
 	// Alike are the Values of all the parent's indexes with a definition that one in
 	// Incomplete has, by that definition.
 	Alike map[string][]string

@@ -182,7 +182,7 @@ func (r Restoration) noneWait(ctx context.Context, q Querier) error {
 	}
 	var wait bool
 	d := r.Snapshot.Default.Name
-	err := q.QueryRow(ctx, fmt.Sprintf("SELECT EXISTS (SELECT FROM ONLY %s WHERE %s)", quoteName(d), boundsExpression(r.Set.Key, r.Snapshot.Parent.Key, r.Action.Bounds))).Scan(&wait)
+	err := q.QueryRow(ctx, fmt.Sprintf("SELECT EXISTS (SELECT 1 FROM ONLY %s WHERE %s)", quoteName(d), boundsExpression(r.Set.Key, r.Snapshot.Parent.Key, r.Action.Bounds))).Scan(&wait)
 	switch {
 	case err != nil:
 		return fmt.Errorf("look for rows of %s in the default partition: %w", r.Action.Bounds, err)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/partitiond/partitiond/maintenance/partition"
@@ -23,7 +24,7 @@ func (o *observation) assemble() {
 		seen := p.seen
 		seen.Properties = p.handedOn()
 		if seen.Declarative {
-			seen.Incomplete = o.incomplete(p.table)
+			seen.Incomplete, seen.Unmarked = o.incomplete(p.table, o.family[i])
 			seen.Alike = o.alike(p.table, seen.Incomplete)
 		}
 		for _, check := range p.checks {
@@ -151,10 +152,22 @@ func (o *observation) invalidIndexes(t *table) (names map[string][]string) {
 	return names
 }
 
-// incomplete returns the names of a partitioned table's indexes that are not valid yet.
-func (o *observation) incomplete(t *table) (names map[partition.Property][]string) {
+// incomplete returns the names of a partitioned table's indexes that are not valid yet,
+// and of those that cannot become so: all partitions that can have one have theirs.
+func (o *observation) incomplete(t *table, family []*table) (names map[partition.Property][]string, unmarked []string) {
+	able := 0
+	for _, c := range family {
+		if !c.detached && c.kind != 'f' {
+			able++
+		}
+	}
 	for _, n := range t.indexes {
-		if x := o.indexes[n]; !x.valid {
+		x := o.indexes[n]
+		switch {
+		case x.valid:
+		case x.parts == strconv.Itoa(able):
+			unmarked = append(unmarked, x.name)
+		default:
 			if names == nil {
 				names = map[partition.Property][]string{}
 			}
@@ -162,7 +175,7 @@ func (o *observation) incomplete(t *table) (names map[partition.Property][]strin
 			names[p] = append(names[p], x.name)
 		}
 	}
-	return names
+	return names, unmarked
 }
 
 // alike returns what a table's indexes are that have one of the definitions: a

@@ -23,9 +23,10 @@ type rawCheck struct {
 }
 
 // rawIndex is an index that some tables have; its definition is found by its
-// kind. Only an invalid one has a name.
+// kind. Only an invalid one has a name, and the number of indexes that are parts of it.
 type rawIndex struct {
 	name       string
+	parts      string
 	valid      bool
 	identity   bool
 	constraint string

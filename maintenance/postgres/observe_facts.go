@@ -37,7 +37,7 @@ func (o *observation) addComment(r *row) {
 var constraintKinds = map[string]string{"p": "primary key", "u": "unique constraint", "x": "exclude"}
 
 func (o *observation) addIndex(r *row) {
-	x := rawIndex{name: r.text(2), valid: r.flag(3), identity: r.flag(4), constraint: constraintKinds[r.text(5)], digest: r.text(8)}
+	x := rawIndex{name: r.text(2), valid: r.flag(3), identity: r.flag(4), constraint: constraintKinds[r.text(5)], digest: r.text(8), parts: r.text(9)}
 	if r.flag(6) && x.constraint != "exclude" {
 		x.constraint += " deferrable"
 		if r.flag(7) {

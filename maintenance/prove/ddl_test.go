@@ -184,6 +184,7 @@ func (h *history) mend() {
 	if len(odd) == 0 {
 		h.rt.Skip("all is as it should be")
 	}
+	h.leaves()
 	for _, child := range odd {
 		h.ddl("BEGIN; CREATE TEMPORARY TABLE aside ON COMMIT DROP AS SELECT * FROM ONLY %[1]s; DROP TABLE %[1]s; INSERT INTO %[2]s SELECT * FROM aside; COMMIT", child, quoted(h.set.Parent))
 	}
@@ -213,10 +214,17 @@ func (h *history) dropChild() {
 	}
 	child := h.child()
 	gone := h.strings("SELECT id::text FROM ONLY " + child)
+	h.leaves()
 	h.ddl("DROP TABLE %s", child)
 	for _, id := range gone {
 		delete(h.model, id)
 	}
+}
+
+// leaves notes whether a partition goes by hand while an index of the parent is not valid
+// yet: that one may never be, then.
+func (h *history) leaves() {
+	h.unmarked = h.unmarked || len(h.strings("SELECT 'yes' FROM pg_index WHERE indrelid = $1::text::regclass AND NOT indisvalid", quoted(h.set.Parent))) > 0
 }
 
 // takeOut is a person who takes a partition out of a declarative set, and keeps it.
@@ -224,7 +232,9 @@ func (h *history) takeOut() {
 	if !h.style.declared {
 		h.rt.Skip("the routing function goes on to name it")
 	}
-	h.ddl("ALTER TABLE %s DETACH PARTITION %s", quoted(h.set.Parent), h.child())
+	child := h.child()
+	h.leaves()
+	h.ddl("ALTER TABLE %s DETACH PARTITION %s", quoted(h.set.Parent), child)
 	h.outside = true
 }
 

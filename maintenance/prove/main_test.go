@@ -36,8 +36,9 @@ func TestMain(m *testing.M) {
 	os.Exit(pgtest.Main(m))
 }
 
-// defaults are rapid's settings in CI.
-var defaults = map[string]string{"checks": "24", "steps": "75", "seed": "1", "shrinktime": "1m", "nofailfile": "true"}
+// defaults are rapid's settings in CI. The steps are how many there are on average after
+// the fewest of a history.
+var defaults = map[string]string{"checks": "17", "steps": "15", "seed": "1", "shrinktime": "1m", "nofailfile": "true"}
 
 // asDefault tells that nobody has asked for other histories, or fewer.
 func asDefault() bool {

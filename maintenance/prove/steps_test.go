@@ -67,6 +67,7 @@ func (h *history) steps() map[string]func(*rapid.T) {
 				s.do()
 				h.account()
 				h.counts[s.name]++
+				h.made++
 			}
 		}
 	}
