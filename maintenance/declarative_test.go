@@ -164,3 +164,17 @@ func TestIndexWhoseLastPartLeaves(t *testing.T) {
 	s.section("drop.sql", "DROP INDEX never")
 	s.section("left", "")
 }
+
+// TestDefaultNameTaken has another table stand on the name of the default partition: that
+// is a problem of the plan, and no action that fails each time.
+func TestDefaultNameTaken(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t)
+	s.section("set.toml", "[[set]]\nparent = \"public.events\"\nkey = \"at\"\nahead = 0")
+	s.section("parent.sql", "CREATE TABLE events (id int, at timestamp NOT NULL) PARTITION BY RANGE (at); CREATE TABLE events_default ()")
+	s.mustPass(maintenance.Partly)
+	s.section("left", "problem name taken public.events_default")
+	s.section("away.sql", "DROP TABLE events_default")
+	s.mustPass(maintenance.Done)
+	s.section("left", "")
+}

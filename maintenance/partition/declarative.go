@@ -239,6 +239,12 @@ func (p *planner) safetyNet() {
 				Hint: "make a default partition by hand, or set default_partition = false"})
 			return
 		}
+		if p.nameTaken(name) {
+			p.problem(Problem{Kind: ProblemNameTaken, Table: name, Stops: StopsNone,
+				Text: "the default partition needs this name, and something else has it",
+				Hint: "rename or move it, make a default partition by hand, or set default_partition = false"})
+			return
+		}
 		p.act(Action{Kind: CreateDefault, Table: name, Bounds: Everywhere, Reason: "rows without a partition have no place", Route: p.template()})
 		return
 	}

@@ -45,6 +45,8 @@ func TestDeclarative(t *testing.T) {
 		{"nothing", nil, ""},
 		{"a new default partition comes last", []func(*Set, *Snapshot){func(s *Set, n *Snapshot) { n.Default, n.Partitions = nil, n.Partitions[:6]; remove(s) }},
 			"create e_2019_01 [2019-01-01, 2019-02-01)\ndrop e_2018_07\ncreate default events_default\nanalyze events"},
+		{"something else has its name", []func(*Set, *Snapshot){func(s *Set, n *Snapshot) { n.Default, n.Taken = nil, []Name{s.DefaultName()} }},
+			"name taken: events_default (stops none)"},
 		{"none is wanted", []func(*Set, *Snapshot){func(s *Set, n *Snapshot) { n.Default, s.DefaultPartition = nil, false }}, ""},
 		{"its trigger is missing", []func(*Set, *Snapshot){func(_ *Set, n *Snapshot) { n.Parent.Routing.Trigger = false }}, "notify events_default"},
 		{"its function is somebody else's", []func(*Set, *Snapshot){func(_ *Set, n *Snapshot) { n.Parent.Routing.Function = FunctionUnknown }}, "trigger: events_default (stops none)"},

@@ -22,7 +22,8 @@ type Snapshot struct {
 	Strays       []Stray
 	StraysUnseen string
 	// Taken are the tables, views, sequences and types of the parent's schema
-	// that have a name which the pattern could make and are not partitions of the set.
+	// that have a name which the pattern could make, or that a default partition would
+	// have, and are not partitions of the set.
 	Taken []Name
 	// Holds are those of the set, by their ID; some may be over. HoldsUnseen is
 	// why they could not be read: then nothing may be removed.

@@ -166,6 +166,7 @@ func (o *observation) readCatalog(ctx context.Context) error {
 // same, share what takes the server longest.
 func (o *observation) addParentQueries(b, other *batch, all []uint32) {
 	var parents, triggered, parentOrZero []uint32
+	var named []int // The sets of what is looked for.
 	var triggers, triggerSchemas, triggerFunctions, schemas, low, high, endings, patterns, functionSchemas, functions []string
 	for i, s := range o.sets {
 		oid := uint32(0)
@@ -179,7 +180,13 @@ func (o *observation) addParentQueries(b, other *batch, all []uint32) {
 		from, to := nameRange(pattern)
 		parentOrZero, schemas = append(parentOrZero, oid), append(schemas, s.Parent.Schema)
 		low, high, patterns = append(low, from), append(high, to), append(patterns, pattern)
-		endings = append(endings, ending(s.Pattern.Format(time.Unix(0, 0))))
+		endings, named = append(endings, ending(s.Pattern.Format(time.Unix(0, 0)))), append(named, i)
+		if p := o.parents[i]; p != nil && p.seen.Declarative && s.DefaultPartition {
+			name := s.DefaultName().Local
+			parentOrZero, schemas = append(parentOrZero, oid), append(schemas, s.Parent.Schema)
+			low, high, patterns = append(low, name), append(high, name+"\x01"), append(patterns, "^"+regexp.QuoteMeta(name)+"$")
+			endings, named = append(endings, ending(name)), append(named, i)
+		}
 		for _, f := range routeNames(s.Function) {
 			functionSchemas, functions = append(functionSchemas, f.Schema), append(functions, f.Local)
 		}
@@ -199,7 +206,7 @@ func (o *observation) addParentQueries(b, other *batch, all []uint32) {
 	other.add("triggers", o.addTrigger, oidArray(all), oidArray(triggered), textArray(triggers), textArray(triggerSchemas), textArray(triggerFunctions))
 	other.add("functions", o.addFunction, textArray(functionSchemas), textArray(functions), textArg(routeHeader.String()))
 	b.add("taken", func(r *row) {
-		i := r.int(0)
+		i := named[r.int(0)]
 		o.snaps[i].Taken = append(o.snaps[i].Taken, partition.Name{Schema: o.sets[i].Parent.Schema, Local: r.text(1)})
 	}, oidArray(parentOrZero), textArray(schemas), textArray(low), textArray(high), textArray(endings), textArray(patterns))
 }

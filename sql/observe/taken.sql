@@ -1,8 +1,8 @@
--- The names in the parents' schemas that a set's pattern could make, and that
--- something else than a partition of the set has: a relation, or a type, for a
+-- The names in the parents' schemas that a set's pattern could make, or that its
+-- default partition would have, and that something else than a partition of the set has: a relation, or a type, for a
 -- table needs a type of its name as well. The array type that PostgreSQL made for
 -- another type gives way.
--- $1: the parents, 0 where there is none; $2: their schemas; $3, $4: the range
+-- $1: the parents, 0 where there is none, again for the default partition's name; $2: their schemas; $3, $4: the range
 -- of names, by which the index on names finds them; $5: the last character of
 -- those names, empty for a digit, which tells most indexes from partitions for
 -- less than the pattern takes; $6: the patterns, exactly.
