@@ -381,7 +381,7 @@ func (h *history) pass() {
 		h.rt.Errorf("the pass is %s, and the plan after it is not empty:\n%s", report.Status(), words(plan))
 	}
 	if want := maintenance.Partly; len(r.Problems) > 0 && report.Status() != want {
-		h.rt.Errorf("a pass with problems is %s, want %s", report.Status(), want)
+		h.rt.Errorf("a pass with problems is %s, want %s: %+v", report.Status(), want, r)
 	}
 }
 
