@@ -135,28 +135,38 @@ func relationSize(snap partition.Snapshot) string {
 	return "pg_relation_size"
 }
 
-// small fails with [errDefaultLarge] unless the default partition, which is locked,
-// is as small as has to be, and with another error where moving its rows would do
-// more than that.
-func (s *Session) small(ctx context.Context, tx pgx.Tx, set partition.Set, snap partition.Snapshot, a partition.Action) error {
+// readable fails with [errDefaultLarge] unless the default partition, which is locked,
+// is as small as has to be to be read then. It returns the foreign keys that refer to it.
+func readable(ctx context.Context, tx pgx.Tx, snap partition.Snapshot) (keys []string, err error) {
 	d := snap.Default
 	if err := stillDefault(ctx, tx, snap); err != nil {
-		return err
+		return nil, err
 	}
 	var size int64
-	var keys []string
-	err := tx.QueryRow(ctx, `SELECT pg_catalog.`+relationSize(snap)+`(c.oid), ARRAY(SELECT format('%I of %s', conname, conrelid::pg_catalog.regclass)
+	err = tx.QueryRow(ctx, `SELECT pg_catalog.`+relationSize(snap)+`(c.oid), ARRAY(SELECT format('%I of %s', conname, conrelid::pg_catalog.regclass)
 			FROM pg_catalog.pg_constraint WHERE contype = 'f' AND conparentid = 0 AND confrelid IN (c.oid, $2))
 		FROM pg_catalog.pg_class c WHERE c.oid = $1::pg_catalog.text::pg_catalog.regclass`, quoteName(d.Name), snap.Parent.OID).Scan(&size, &keys)
 	if err != nil {
-		return fmt.Errorf("look at the default partition: %w", err)
+		return nil, fmt.Errorf("look at the default partition: %w", err)
 	}
 	if len(keys) > 0 && size > maxDefaultBytes {
 		// A row that is deleted could take others along, by ON DELETE CASCADE.
-		return fmt.Errorf("%s has %d bytes, and the foreign key %s refers to it: make the partition by hand", d.Name, size, keys[0])
+		return nil, fmt.Errorf("%s has %d bytes, and the foreign key %s refers to it: make the partition by hand", d.Name, size, keys[0])
 	}
 	if size > maxDefaultBytes {
-		return fmt.Errorf("%s has %d bytes, more than %d: %w", d.Name, size, maxDefaultBytes, errDefaultLarge)
+		return nil, fmt.Errorf("%s has %d bytes, more than %d: %w", d.Name, size, maxDefaultBytes, errDefaultLarge)
+	}
+	return keys, nil
+}
+
+// small fails with [errDefaultLarge] unless the default partition, which is locked,
+// has as little as may be read and moved then, and with another error where moving its
+// rows would do more than that.
+func (s *Session) small(ctx context.Context, tx pgx.Tx, set partition.Set, snap partition.Snapshot, a partition.Action) error {
+	d := snap.Default
+	keys, err := readable(ctx, tx, snap)
+	if err != nil {
+		return err
 	}
 	var rows int64
 	err = tx.QueryRow(ctx, fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM ONLY %s WHERE %s LIMIT %d) AS r", quoteName(d.Name),
@@ -210,10 +220,10 @@ func (s *Session) attachRestored(ctx context.Context, tx pgx.Tx, r Restoration, 
 				return err
 			}
 		}
-		if err := r.noneWait(ctx, tx); err != nil {
+		if _, err := readable(ctx, tx, r.Snapshot); err != nil {
 			return err
 		}
-		if err := s.small(ctx, tx, r.Set, r.Snapshot, a); err != nil {
+		if err := r.noneWait(ctx, tx); err != nil {
 			return err
 		}
 	}

@@ -37,6 +37,12 @@ func (s *Session) retire(ctx context.Context, set partition.Set, snap partition.
 	if err := s.ensureHistory(ctx, set, snap, out); err != nil {
 		return fmt.Errorf("%s: %w", a.Then, err)
 	}
+	if !snap.Parent.Declarative {
+		// Before anything is exported: the routing function does not change any more.
+		if err := s.leave(ctx, set, snap, a, out); err != nil {
+			return fmt.Errorf("%s: %w", a.Then, err)
+		}
+	}
 	for export := 1; ; export++ {
 		err := s.retireOnce(ctx, set, snap, a, out)
 		if err == nil || export == maxExports || !errors.Is(err, ErrRowsChanged) {
@@ -71,9 +77,6 @@ func (s *Session) retireOnce(ctx context.Context, set partition.Set, snap partit
 	}
 	if snap.Parent.Declarative {
 		return s.retireDeclared(ctx, set, snap, a, archived, out)
-	}
-	if err := s.leave(ctx, set, snap, a, out); err != nil {
-		return fmt.Errorf("%s: %w", a.Then, err)
 	}
 	step := Render(set, snap, a)[0]
 	soon := archived.StillEqual == nil
