@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -300,17 +299,7 @@ func TestStopsOfDrain(t *testing.T) {
 		t.Run(c.kind, func(t *testing.T) {
 			f := *f
 			f.t = t
-			f.exec(c.do)
-			before := f.schema()
-			r, err := f.drain(convert.DrainOptions{})
-			if !errors.Is(err, convert.ErrStops) || r.Swapped || r.Tasks > 0 {
-				t.Errorf("%v, swapped %t, %d tasks", err, r.Swapped, r.Tasks)
-			}
-			if !slices.ContainsFunc(r.Plan.Stops, func(s convert.Stop) bool { return s.Kind == c.kind && s.What != "" }) {
-				t.Errorf("in the way: %q", r.Plan.Stops)
-			}
-			f.same("the schema", before, f.schema())
-			f.exec(c.undo)
+			f.refuses(c.kind, c.do, c.undo, false, func() (convert.Result, error) { return f.drain(convert.DrainOptions{}) })
 		})
 	}
 }

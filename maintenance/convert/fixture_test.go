@@ -2,8 +2,10 @@ package convert_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -192,4 +194,23 @@ func (f *fixture) schema() string {
 		(SELECT string_agg(s.objid::regclass::text, ' ') FROM pg_depend s JOIN pg_class q ON q.oid = s.objid AND q.relkind = 'S' WHERE s.refobjid = c.oid AND s.refclassid = 'pg_class'::regclass),
 		(SELECT string_agg(p.pubname, ' ' ORDER BY 1) FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid WHERE r.prrelid = c.oid)
 		FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') ORDER BY c.relname`)
+}
+
+// refuses has SQL put something in the way of a call. The call has to say so, by that
+// kind, with a hint if there is one to give, and to leave everything as it was.
+func (f *fixture) refuses(kind, do, undo string, hinted bool, call func() (convert.Result, error)) {
+	f.t.Helper()
+	f.exec(do)
+	before := f.schema()
+	r, err := call()
+	if !errors.Is(err, convert.ErrStops) || r.Swapped || r.Tasks > 0 {
+		f.t.Errorf("%v, swapped %t, %d tasks", err, r.Swapped, r.Tasks)
+	}
+	if !slices.ContainsFunc(r.Plan.Stops, func(s convert.Stop) bool {
+		return s.Kind == kind && s.What != "" && (s.Hint != "" || !hinted)
+	}) {
+		f.t.Errorf("in the way: %q", r.Plan.Stops)
+	}
+	f.same("the schema", before, f.schema())
+	f.exec(undo)
 }

@@ -60,17 +60,7 @@ func TestStops(t *testing.T) {
 		t.Run(c.kind, func(t *testing.T) {
 			f := *f
 			f.t = t
-			f.exec(c.do)
-			before := f.schema()
-			r, err := f.forward(options)
-			if !errors.Is(err, convert.ErrStops) || r.Swapped || r.Tasks > 0 {
-				t.Errorf("%v, swapped %t, %d tasks", err, r.Swapped, r.Tasks)
-			}
-			if !slices.ContainsFunc(r.Plan.Stops, func(s convert.Stop) bool { return s.Kind == c.kind && s.What != "" && s.Hint != "" }) {
-				t.Errorf("in the way: %q", r.Plan.Stops)
-			}
-			f.same("the schema", before, f.schema())
-			f.exec(c.undo)
+			f.refuses(c.kind, c.do, c.undo, true, func() (convert.Result, error) { return f.forward(options) })
 		})
 	}
 	// Nothing of all that is left.
