@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -112,21 +113,6 @@ func nobodyWaits(ctx context.Context, tx pgx.Tx, snap partition.Snapshot) error 
 	return nil
 }
 
-// stillDefault fails unless the table of that name is the parent's default partition.
-// It may be another than was observed: an exchange has put it there.
-func stillDefault(ctx context.Context, tx pgx.Tx, snap partition.Snapshot) error {
-	var is bool
-	err := tx.QueryRow(ctx, "SELECT coalesce((SELECT partdefid FROM pg_catalog.pg_partitioned_table WHERE partrelid = $1), 0) = $2::pg_catalog.text::pg_catalog.regclass::pg_catalog.oid",
-		snap.Parent.OID, quoteName(snap.Default.Name)).Scan(&is)
-	if err != nil {
-		return fmt.Errorf("look at the default partition again: %w", err)
-	}
-	if !is {
-		return fmt.Errorf("%s is not the default partition any more: %w", snap.Default.Name, ErrChangedMeanwhile)
-	}
-	return nil
-}
-
 // relationSize names the function that measures a table, wherever its rows are.
 func relationSize(snap partition.Snapshot) string {
 	if snap.Parent.Distributed {
@@ -135,28 +121,71 @@ func relationSize(snap partition.Snapshot) string {
 	return "pg_relation_size"
 }
 
-// readable fails with [errDefaultLarge] unless the default partition, which is locked,
-// is as small as has to be to be read then. It returns the foreign keys that refer to it.
-func readable(ctx context.Context, tx pgx.Tx, snap partition.Snapshot) (keys []string, err error) {
-	d := snap.Default
-	if err := stillDefault(ctx, tx, snap); err != nil {
-		return nil, err
-	}
-	var size int64
-	err = tx.QueryRow(ctx, `SELECT pg_catalog.`+relationSize(snap)+`(c.oid), ARRAY(SELECT format('%I of %s', conname, conrelid::pg_catalog.regclass)
-			FROM pg_catalog.pg_constraint WHERE contype = 'f' AND conparentid = 0 AND confrelid IN (c.oid, $2))
-		FROM pg_catalog.pg_class c WHERE c.oid = $1::pg_catalog.text::pg_catalog.regclass`, quoteName(d.Name), snap.Parent.OID).Scan(&size, &keys)
+// defaultFacts are of a default partition that is locked.
+type defaultFacts struct {
+	bytes int64
+	// keys are the foreign keys that refer to it, triggers those that somebody made on it.
+	keys, triggers []string
+}
+
+// lookAtDefault fails unless the table of that name is the parent's default partition.
+// It may be another than was observed: an exchange has put it there.
+func lookAtDefault(ctx context.Context, tx pgx.Tx, set partition.Set, snap partition.Snapshot) (f defaultFacts, err error) {
+	var is bool
+	err = tx.QueryRow(ctx, `SELECT coalesce((SELECT partdefid FROM pg_catalog.pg_partitioned_table WHERE partrelid = $2), 0) = c.oid,
+			pg_catalog.`+relationSize(snap)+`(c.oid),
+			ARRAY(SELECT pg_catalog.format('the foreign key %I of %s', conname, conrelid::pg_catalog.regclass) FROM pg_catalog.pg_constraint WHERE contype = 'f' AND conparentid = 0 AND confrelid IN (c.oid, $2)),
+			ARRAY(SELECT pg_catalog.format('the trigger %I', tgname) FROM pg_catalog.pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal AND tgparentid = 0 AND tgname <> ALL ($3))
+		FROM pg_catalog.pg_class c WHERE c.oid = $1::pg_catalog.text::pg_catalog.regclass`,
+		quoteName(snap.Default.Name), snap.Parent.OID, []string{set.Trigger, partition.LogTrigger, partition.LogTrigger + "_truncate"}).Scan(&is, &f.bytes, &f.keys, &f.triggers)
 	if err != nil {
-		return nil, fmt.Errorf("look at the default partition: %w", err)
+		return f, fmt.Errorf("look at the default partition again: %w", err)
 	}
-	if len(keys) > 0 && size > maxDefaultBytes {
-		// A row that is deleted could take others along, by ON DELETE CASCADE.
-		return nil, fmt.Errorf("%s has %d bytes, and the foreign key %s refers to it: make the partition by hand", d.Name, size, keys[0])
+	if !is {
+		return f, fmt.Errorf("%s is not the default partition any more: %w", snap.Default.Name, ErrChangedMeanwhile)
 	}
-	if size > maxDefaultBytes {
-		return nil, fmt.Errorf("%s has %d bytes, more than %d: %w", d.Name, size, maxDefaultBytes, errDefaultLarge)
+	return f, nil
+}
+
+// exchangeable fails where another table cannot stand in for the default partition:
+// it would not have its triggers, and a row that moves could take those along that
+// refer to it, by ON DELETE CASCADE.
+func (f defaultFacts) exchangeable(name partition.Name) error {
+	if has := slices.Concat(f.keys, f.triggers); len(has) > 0 {
+		return fmt.Errorf("%s cannot be exchanged for another table because of %s: make the partition by hand", name, has[0])
 	}
-	return keys, nil
+	return nil
+}
+
+// readable fails with [errDefaultLarge] unless the default partition, which is locked,
+// has at most so many bytes, and so may be read then; with another error where it may
+// not be exchanged either.
+func readable(ctx context.Context, tx pgx.Tx, set partition.Set, snap partition.Snapshot, bytes int64) (f defaultFacts, err error) {
+	if f, err = lookAtDefault(ctx, tx, set, snap); err != nil {
+		return f, err
+	}
+	other := f.exchangeable(snap.Default.Name)
+	if other != nil {
+		bytes = maxDefaultBytes
+	}
+	switch {
+	case f.bytes <= bytes:
+		return f, nil
+	case other != nil:
+		return f, fmt.Errorf("%d bytes are too many to be read while writers wait, and %w", f.bytes, other)
+	}
+	return f, fmt.Errorf("%s has %d bytes, more than %d: %w", snap.Default.Name, f.bytes, bytes, errDefaultLarge)
+}
+
+// readableBytes is how much of a default partition may be read under a lock: next to
+// nothing where it can be exchanged instead, and nothing that it has would be lost.
+func readableBytes(snap partition.Snapshot, a partition.Action) int64 {
+	d := snap.Default
+	own := func(p partition.Property) bool { return !slices.Contains(snap.Parent.Properties, p) }
+	if a.Kind != partition.Create || snap.Parent.Distributed || len(rebuilt(snap)) > 0 || len(d.Dependents) > 0 || slices.ContainsFunc(d.Properties, own) {
+		return maxDefaultBytes
+	}
+	return fewBytes
 }
 
 // small fails with [errDefaultLarge] unless the default partition, which is locked,
@@ -164,7 +193,7 @@ func readable(ctx context.Context, tx pgx.Tx, snap partition.Snapshot) (keys []s
 // rows would do more than that.
 func (s *Session) small(ctx context.Context, tx pgx.Tx, set partition.Set, snap partition.Snapshot, a partition.Action) error {
 	d := snap.Default
-	keys, err := readable(ctx, tx, snap)
+	f, err := readable(ctx, tx, set, snap, readableBytes(snap, a))
 	if err != nil {
 		return err
 	}
@@ -174,8 +203,8 @@ func (s *Session) small(ctx context.Context, tx pgx.Tx, set partition.Set, snap 
 	switch {
 	case err != nil:
 		return fmt.Errorf("count the rows of %s in the default partition: %w", a.Bounds, err)
-	case rows > 0 && len(keys) > 0:
-		return fmt.Errorf("%d rows of %s have to stay in %s, for the foreign key %s refers to them: move them by hand", rows, a.Bounds, d.Name, keys[0])
+	case rows > 0 && len(f.keys) > 0:
+		return fmt.Errorf("%d rows of %s have to stay in %s, for %s refers to them: move them by hand", rows, a.Bounds, d.Name, f.keys[0])
 	case rows > 0 && !shutsParent(set, snap, a):
 		return errRowsWait
 	case rows > int64(set.SweepBatch):
@@ -220,7 +249,7 @@ func (s *Session) attachRestored(ctx context.Context, tx pgx.Tx, r Restoration, 
 				return err
 			}
 		}
-		if _, err := readable(ctx, tx, r.Snapshot); err != nil {
+		if _, err := readable(ctx, tx, r.Set, r.Snapshot, maxDefaultBytes); err != nil {
 			return err
 		}
 		if err := r.noneWait(ctx, tx); err != nil {

@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -99,6 +101,59 @@ func TestCreateWhileRowsCome(t *testing.T) {
 			}
 			want(t, "rows in the default partition", a.one("SELECT count(*) FROM ONLY rest"), "0")
 			want(t, "the last row is there", a.one("SELECT count(*) FROM "+quoteName(act.Table)+" WHERE id = 2"), "1")
+		})
+	}
+}
+
+// TestReadsLittleBesideDefault: a default partition that has more than a few pages is
+// exchanged for another table and not read under a lock, unless something of its own
+// would be lost by that; then one that is large, too, is left as it is.
+func TestReadsLittleBesideDefault(t *testing.T) {
+	t.Parallel()
+	const here, elsewhere = "localtimestamp", "timestamp '2100-01-01'"
+	rows := func(n int, at string) string {
+		return fmt.Sprintf("; INSERT INTO event_master SELECT i, repeat('x', 1000), %s FROM generate_series(1, %d) i", at, n)
+	}
+	const trigger = `; CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; CREATE TRIGGER "my own" AFTER INSERT ON rest FOR EACH ROW EXECUTE FUNCTION f()`
+	for name, test := range map[string]struct {
+		sql       string
+		exchanged bool
+		refused   string
+	}{
+		"few":                           {sql: rows(10, here)},
+		"some":                          {sql: rows(200, here), exchanged: true},
+		"some of another period":        {sql: rows(200, elsewhere), exchanged: true},
+		"with a view":                   {sql: rows(200, here) + "; CREATE VIEW v AS SELECT * FROM rest"},
+		"with a storage option":         {sql: rows(200, here) + "; ALTER TABLE rest SET (fillfactor = 50)"},
+		"with an index":                 {sql: rows(200, here) + "; CREATE INDEX ON rest (id)"},
+		"with a trigger":                {sql: rows(200, here) + trigger},
+		"large, with a trigger":         {sql: rows(9000, elsewhere) + trigger, refused: `because of the trigger "my own"`},
+		"large, with a view":            {sql: rows(9000, elsewhere) + "; CREATE VIEW v AS SELECT * FROM rest", refused: "because of view public.v"},
+		"large, with a foreign key":     {sql: rows(9000, elsewhere) + "; CREATE UNIQUE INDEX ON rest (id); CREATE TABLE other (id bigint REFERENCES rest (id))", refused: "because of the foreign key"},
+		"more than a batch, a trigger":  {sql: rows(600, here) + trigger, refused: `because of the trigger "my own"`},
+		"more than a batch, and plain":  {sql: rows(600, here), exchanged: true},
+		"more than a batch, and a view": {sql: rows(600, here) + "; CREATE VIEW v AS SELECT * FROM rest", refused: "because of view public.v"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newApplied(t, declaredMonths+"CREATE TABLE rest PARTITION OF event_master DEFAULT"+test.sql)
+			a.set.Retention.Then, a.set.Ahead, a.set.SweepBatch = partition.Keep, 0, 500
+			snap, act := a.planned(partition.Create, time.Now().UTC().Format("event_2006_01"))
+			const oid, all = "SELECT 'rest'::regclass::oid", "SELECT count(*) || ' ' || sum(hashtext(e::text)) FROM event_master e"
+			was, had := a.one(oid), a.one(all)
+			_, err := a.apply(snap, act)
+			if test.refused != "" {
+				if err == nil || !strings.Contains(err.Error(), test.refused) {
+					t.Errorf("got %v, want %q", err, test.refused)
+				}
+				want(t, "leftovers", a.one("SELECT count(*) FROM pg_class WHERE relname ~ '^partitiond_'"), "0")
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			if exchanged := a.one(oid) != was; exchanged != test.exchanged {
+				t.Errorf("exchanged: %t", exchanged)
+			}
+			want(t, "all rows", a.one(all), had)
 		})
 	}
 }

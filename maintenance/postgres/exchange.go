@@ -77,6 +77,9 @@ func (s *Session) exchangeDefault(ctx context.Context, set partition.Set, snap p
 	if again := rebuilt(snap); len(again) > 0 {
 		return fmt.Errorf("%s is large, and to attach another one PostgreSQL builds its %s while writers wait: make the partition by hand", snap.Default.Name, again[0])
 	}
+	if uses := snap.Default.Dependents; len(uses) > 0 {
+		return fmt.Errorf("%s is large, and cannot be exchanged for another table because of %s: make the partition by hand", snap.Default.Name, uses[0])
+	}
 	x := newExchange(set, snap, a, role)
 	x.made = s.made
 	inTx := func(f func(tx pgx.Tx) error) error {
@@ -94,7 +97,12 @@ func (s *Session) exchangeDefault(ctx context.Context, set partition.Set, snap p
 	aside, watch := x.prepareSQL()
 	err = inTx(func(tx pgx.Tx) error { return execAll(ctx, tx, append(x.tidySQL(), aside...)...) })
 	if err == nil {
-		err = inTx(func(tx pgx.Tx) error { return x.foreignKeys(ctx, tx) })
+		err = inTx(func(tx pgx.Tx) error {
+			if err := x.possible(ctx, tx); err != nil {
+				return err
+			}
+			return x.foreignKeys(ctx, tx)
+		})
 	}
 	if err != nil {
 		return fmt.Errorf("make tables aside: %w", err)
@@ -145,6 +153,15 @@ func (s *Session) exchangeDefault(ctx context.Context, set partition.Set, snap p
 		}
 	}
 	return errLagging
+}
+
+// possible fails where the default partition cannot be exchanged.
+func (x exchange) possible(ctx context.Context, tx pgx.Tx) error {
+	f, err := lookAtDefault(ctx, tx, x.set, x.snap)
+	if err != nil {
+		return err
+	}
+	return f.exchangeable(x.snap.Default.Name)
 }
 
 // lags tells whether more changes are left than a batch.
@@ -241,7 +258,7 @@ func (s *Session) swap(ctx context.Context, tx pgx.Tx, x exchange) error {
 	} else if many {
 		return errLagging
 	}
-	if err := stillDefault(ctx, tx, x.snap); err != nil {
+	if err := x.possible(ctx, tx); err != nil {
 		return err
 	}
 	var part, rest uint32
