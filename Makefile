@@ -80,7 +80,7 @@ vulnerabilities: ## look for known vulnerabilities that the program can reach; n
 fuzz: ## run each fuzz test for FUZZTIME
 	GO='$(GO)' .ci/fuzz $(FUZZTIME)
 
-bench: ## compare with what there is: routing, reads, removals; BENCH='-only reads' for a part
+bench: ## compare with what there is: routing, reads, removals, locks, conversions; BENCH='-only reads' for a part
 	@.ci/ensure-postgres
 	$(GO) run ./maintenance/bench $(BENCH)
 

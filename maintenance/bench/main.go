@@ -52,6 +52,7 @@ func sections() []section {
 		{name: "drop", title: "Dropping instead of deleting", run: dropping},
 		locksSection(),
 		convertSection(),
+		drainSection(),
 		passSection(),
 	}
 }
