@@ -221,3 +221,31 @@ func TestDeclaredHostileNames(t *testing.T) {
 		t.Errorf("%d rows, %v", n, err)
 	}
 }
+
+// TestIndexBesideForeignTable: an index that was made ON ONLY a parent with a foreign
+// table among its partitions never becomes valid, and the plan says so once the others
+// have their parts of it, in place of trying again and again.
+func TestIndexBesideForeignTable(t *testing.T) {
+	t.Parallel()
+	a := newApplied(t, declaredMonths+`CREATE FOREIGN DATA WRAPPER none; CREATE SERVER away FOREIGN DATA WRAPPER none;
+		CREATE FOREIGN TABLE event_2019_01 PARTITION OF event_master FOR VALUES FROM ('2019-01-01') TO ('2019-02-01') SERVER away`)
+	a.set.Retention.Then, a.set.Ahead = partition.Keep, 0
+	snap := a.observe()
+	for _, act := range partition.Make(a.set, snap).Actions {
+		if act.Kind == partition.Analyze {
+			continue // There is nobody to ask.
+		}
+		if _, err := a.apply(snap, act); err != nil {
+			t.Errorf("%s: %v", act, err)
+		}
+	}
+	p := partition.Make(a.set, a.observe())
+	for _, act := range p.Actions {
+		if act.Kind != partition.Analyze {
+			t.Errorf("left: %s", act)
+		}
+	}
+	if len(p.Problems) != 1 || !strings.Contains(p.Problems[0].Text, "its index whole is not valid, and cannot become so") {
+		t.Errorf("problems: %v", p.Problems)
+	}
+}
