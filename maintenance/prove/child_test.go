@@ -27,13 +27,14 @@ const application = "doomed"
 // work is what a child does.
 type work string
 
-// Kinds of work. The last three are those of the verb convert.
+// Kinds of work. Three are those of the verb convert.
 const (
 	passing   work = ""
 	restoring work = "restore" // all that is archived
 	forward   work = "convert"
 	back      work = "convert --rollback"
 	finish    work = "convert --finish"
+	drain     work = "drain"
 )
 
 // task is what a child does until it is killed.
@@ -156,9 +157,12 @@ func restoreAll(ctx context.Context, m *maintenance.Maintainer, set partition.Se
 	return err
 }
 
-// convert converts a set, or ends that.
+// convert converts a set, or ends that, or drains it.
 func (w work) convert(ctx context.Context, m *maintenance.Maintainer, set partition.Set) (convert.Result, error) {
 	options := convert.Options{Rollback: w == back, WidenKeys: true, Bound: eternity}
+	if w == drain {
+		return convert.RunDrain(ctx, nil, m.Connect, set, convert.DrainOptions{Options: options}, m.Log)
+	}
 	return convert.Run(ctx, nil, m.Connect, set, func(ctx context.Context, conn *pgx.Conn) (convert.Plan, error) {
 		switch w {
 		case back:

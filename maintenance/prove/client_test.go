@@ -14,8 +14,12 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// firstOfClient is the number of the first row that a client writes.
-const firstOfClient = 1_000_000
+// firstOfClient is the number of the first row that a client writes, and firstAgain that of
+// one who comes after him.
+const (
+	firstOfClient = 1_000_000
+	firstAgain    = 2_000_000
+)
 
 // client is somebody who writes rows while something else happens, and knows of each
 // what the server told him.
@@ -27,13 +31,18 @@ type client struct {
 	key    string
 	// kind is the type of the column by which rows are known.
 	kind string
+	// there are the rows that were there before him.
+	there []string
 }
 
-// write has a client write rows until it is stopped, and returns the ledger with what
-// he was told is committed.
-func (l *lab) write(t *testing.T, w *world) (ledger, func()) {
+// write has a client write rows with the numbers from first on until it is stopped, and
+// returns the ledger with what he was told is committed.
+func (l *lab) write(t *testing.T, w *world, model ledger, first int) (ledger, func()) {
 	t.Helper()
-	c := &client{scenario: l.scenario, model: maps.Clone(l.model), parent: quoted(w.set.Parent), key: pgx.Identifier{w.set.Key}.Sanitize()}
+	c := &client{scenario: l.scenario, model: maps.Clone(model), parent: quoted(w.set.Parent), key: pgx.Identifier{w.set.Key}.Sanitize()}
+	if l.roams {
+		c.there = slices.Sorted(maps.Keys(model))
+	}
 	var err error
 	if c.conn, err = connect(t.Context(), l.server.URL(w.super.Config().Database)); err != nil {
 		t.Fatal(err)
@@ -43,7 +52,7 @@ func (l *lab) write(t *testing.T, w *world) (ledger, func()) {
 	go func() {
 		defer close(done)
 		defer func() { _ = c.conn.Close(context.Background()) }()
-		for n := firstOfClient; ; n++ {
+		for n := first; ; n++ {
 			select {
 			case <-ended:
 				return
@@ -84,24 +93,51 @@ func (c *client) turn(ctx context.Context, n int) error {
 	}
 	switch n % 4 {
 	case 1:
-		var now row
-		err = c.conn.QueryRow(ctx, fmt.Sprintf("UPDATE %s AS t SET %s = $1 WHERE %s = $2::text::%s RETURNING to_jsonb(t) - $3::text", c.parent, c.edit, c.id, c.kind), "edited "+before, before, c.id).Scan(&now)
-		switch {
-		case err == nil:
-			c.model[before] = now
-		case !errors.Is(err, pgx.ErrNoRows): // Who is told of no row has changed none.
-			return fmt.Errorf("update: %w", err)
-		}
+		return c.update(ctx, before, fmt.Sprintf("%s = 'edited %s'", c.edit, before), "true")
 	case 3:
-		tag, err := c.conn.Exec(ctx, fmt.Sprintf("DELETE FROM %s WHERE %s = $1::text::%s", c.parent, c.id, c.kind), before)
-		if err != nil {
-			return fmt.Errorf("delete: %w", err)
-		}
-		if tag.RowsAffected() > 0 {
-			delete(c.model, before)
-		}
-	default:
-		return c.look(ctx)
+		return c.remove(ctx, before)
+	}
+	if err := c.roam(ctx, n); err != nil {
+		return err
+	}
+	return c.look(ctx)
+}
+
+// roam changes or deletes a row that was there before, or has it go to another month.
+func (c *client) roam(ctx context.Context, n int) error {
+	if len(c.there) == 0 {
+		return nil
+	}
+	id := c.there[n*37%len(c.there)]
+	switch n / 2 % 3 {
+	case 0:
+		return c.update(ctx, id, fmt.Sprintf("%s = 'edited at %d'", c.edit, n), "true")
+	case 1:
+		return c.remove(ctx, id)
+	}
+	return c.update(ctx, id, fmt.Sprintf("%[1]s = %[1]s - interval '1 month'", c.key), c.key+" >= date_trunc('month', localtimestamp)")
+}
+
+// update changes a row, if it is there and such as it has to be.
+func (c *client) update(ctx context.Context, id, set, such string) error {
+	var now row
+	err := c.conn.QueryRow(ctx, fmt.Sprintf("UPDATE %s AS t SET %s WHERE %s = $1::text::%s AND %s RETURNING to_jsonb(t) - $2::text", c.parent, set, c.id, c.kind, such), id, c.id).Scan(&now)
+	switch {
+	case err == nil:
+		c.model[id] = now
+	case !errors.Is(err, pgx.ErrNoRows): // Who is told of no row has changed none.
+		return fmt.Errorf("update: %w", err)
+	}
+	return nil
+}
+
+func (c *client) remove(ctx context.Context, id string) error {
+	tag, err := c.conn.Exec(ctx, fmt.Sprintf("DELETE FROM %s WHERE %s = $1::text::%s", c.parent, c.id, c.kind), id)
+	if err != nil {
+		return fmt.Errorf("delete: %w", err)
+	}
+	if tag.RowsAffected() > 0 {
+		delete(c.model, id)
 	}
 	return nil
 }

@@ -17,9 +17,9 @@ func TestDiskFull(t *testing.T) {
 	server := pgtest.Server(t, pgtemp.Options{Dir: root, Durable: true, Settings: map[string]string{"wal_recycle": "off", "min_wal_size": "32MB", "max_wal_size": "48MB"}})
 	hindered := 0
 	ballast := filepath.Join(root, "ballast")
-	for _, s := range []scenario{named(t, "adopt and archive", 4), named(t, "declarative: many rows wait", 3)} {
+	for _, s := range []scenario{named(t, "adopt and archive", 4), named(t, "declarative: many rows wait", 3), named(t, "drain", 2)} {
 		l := newLabOn(t, s, server)
-		count := l.count(t)
+		count := l.count(t, false)
 		points := choose(count, s.few)
 		for _, at := range points {
 			name, directory := l.copy(t)

@@ -173,11 +173,18 @@ func (l *lab) task(name, directory string, at int64) task {
 	return task{URL: l.server.URL(name), Config: l.text(directory), Work: l.work, Endpoint: l.endpoint(), At: at}
 }
 
-// count lets the work come to its end, and tells how many points it has.
-func (l *lab) count(t *testing.T) int {
+// count lets the work come to its end, and tells how many points it has. A drain has more
+// of them the more a client writes.
+func (l *lab) count(t *testing.T, written bool) int {
 	t.Helper()
 	name, directory := l.copy(t)
 	defer l.drop(t, name, directory)
+	if written && l.work == drain {
+		w := l.world(t, name, directory)
+		defer l.leave(w)
+		_, stop := l.write(t, w, l.model, firstOfClient)
+		defer stop()
+	}
 	c := pgtest.Spawn(t, l.task(name, directory, 0))
 	if c.Err != nil {
 		t.Fatalf("undisturbed: %v\n%s", c.Err, c.Output)
@@ -198,14 +205,14 @@ func (l *lab) count(t *testing.T) int {
 // firstLate is a number before those of the rows that come after an export.
 const firstLate = 900_000
 
-// crash kills the work at a point.
-func (l *lab) crash(t *testing.T, at int64) {
+// crash kills the work at a point, and tells whether it had so many.
+func (l *lab) crash(t *testing.T, at int64) (killed bool) {
 	t.Helper()
 	name, directory := l.copy(t)
 	defer l.drop(t, name, directory)
 	w := l.world(t, name, directory)
 	defer l.leave(w)
-	model, stop := l.write(t, w)
+	model, stop := l.write(t, w, l.model, firstOfClient)
 	k := l.task(name, directory, at)
 	if l.late != 0 {
 		k.Late = fmt.Sprintf("INSERT INTO %s (%s, %s) VALUES (%d + {{n}}, date_trunc('month', localtimestamp) + interval '%d months')", quoted(w.set.Parent), l.id, pgx.Identifier{w.set.Key}.Sanitize(), firstLate, l.late)
@@ -224,6 +231,7 @@ func (l *lab) crash(t *testing.T, at int64) {
 	label := lastLine(c.Output)
 	l.awaitAlone(w)
 	l.settled(t, w, model, label)
+	return c.Killed
 }
 
 // mayLack spares the rows that retention drops.

@@ -32,7 +32,9 @@ type seen map[string][]sighting
 // is meant to be gone.
 func (l ledger) check(found seen, mayLack func(id string, r row) bool) error {
 	var wrong []string
-	tell := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
+	tell := func(format string, args ...any) {
+		wrong = append(wrong, fmt.Sprintf("%.500s", fmt.Sprintf(format, args...))) // Rows can be long.
+	}
 	for _, id := range slices.Sorted(maps.Keys(l)) {
 		want, got := l[id], found[id]
 		switch {

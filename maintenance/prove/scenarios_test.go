@@ -2,6 +2,7 @@ package prove
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/partitiond/partitiond/maintenance/partition"
@@ -33,6 +34,8 @@ type scenario struct {
 	late int
 	// edit is the column that the client changes, if he changes and deletes his rows, too.
 	edit string
+	// roams has him do so to rows that were there before, too.
+	roams bool
 	// few is how many points CI tries.
 	few int
 }
@@ -40,6 +43,9 @@ type scenario struct {
 const seedSet = "[[set]]\nparent = \"public.chat_master\"\nkey = \"created_at\"\n"
 
 const eventSet = "[[set]]\nparent = \"public.events\"\nkey = \"at\"\n"
+
+// scenarios are all that there are.
+var scenarios = slices.Concat(inherited, declared, converted, drained)
 
 // rowsOf fills months of a set from one before the present to another, with numbers
 // from a first one on.

@@ -12,7 +12,7 @@ import (
 
 // settled accounts for all rows now and after the next pass, which leaves nothing to
 // do. A conversion is found whole or not at all, and comes to its end when it is
-// called again.
+// called again, as a drain does.
 func (l *lab) settled(t *testing.T, w *world, model ledger, label string) {
 	t.Helper()
 	l.account(t, w, model, label)
@@ -32,8 +32,13 @@ func (l *lab) settled(t *testing.T, w *world, model ledger, label string) {
 		if got := w.kind(); (got == "p") == (l.work == back) {
 			t.Fatalf("%s: the parent is of kind %q", label, got)
 		}
+	case drain:
+		model = l.redrain(t, w, model, label)
 	}
 	l.pass(t, w, model, label)
+	if left := w.litter(); len(left) > 0 {
+		t.Fatalf("%s: after the next pass there are %s", label, strings.Join(left, ", "))
+	}
 }
 
 // pass makes one and looks at what is there after it. Where rows have come late for a
@@ -52,9 +57,6 @@ func (l *lab) pass(t *testing.T, w *world, model ledger, label string) {
 	l.account(t, w, model, label+": after the next pass")
 	if p := w.plan(); !p.Empty() {
 		t.Fatalf("%s: after the next pass is left:\n%s", label, words(p))
-	}
-	if left := w.litter(); len(left) > 0 {
-		t.Fatalf("%s: after the next pass there are %s", label, strings.Join(left, ", "))
 	}
 }
 
@@ -91,7 +93,7 @@ func (l *lab) recorded(w *world, found seen) error {
 	var removed []string
 	archived := "0"
 	if len(w.strings("SELECT 'yes' FROM pg_class WHERE oid = to_regclass('partitiond.history')")) > 0 {
-		removed = w.strings("SELECT partition_oid::text FROM partitiond.history WHERE event IN ('drop', 'detach', 'archive') AND partition_oid::text = ANY ($1) ORDER BY partition_oid", l.partitions)
+		removed = w.strings("SELECT partition_oid::text FROM partitiond.history WHERE event IN ('drop', 'detach', 'archive', 'drain') AND partition_oid::text = ANY ($1) ORDER BY partition_oid", l.partitions)
 		archived = w.strings("SELECT coalesce(sum(CASE event WHEN 'archive' THEN rows WHEN 'restore' THEN -rows END), 0)::text FROM partitiond.history")[0]
 	}
 	// What was detached is in a schema for that.

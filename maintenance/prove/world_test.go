@@ -117,7 +117,7 @@ func (w *world) lookAtTables(found seen) {
 	detached := w.strings(`SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname NOT IN ('partitiond', 'pg_catalog', 'information_schema') AND c.oid <> $1::text::regclass
 		AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = c.oid AND NOT inhdetachpending)
-		AND c.relname !~ '^partitiond_(part|rest|log)_[0-9a-f]+$' -- Copies, until they take the place of what they were made of.
+		AND c.relname !~ '^partitiond_(part|rest|log|drain_log)_[0-9a-f]+$' -- Copies, until they take the place of what they were made of.
 		AND 2 = (SELECT count(*) FROM pg_attribute a WHERE a.attrelid = c.oid AND NOT a.attisdropped AND a.attname = ANY ($2))`,
 		quoted(w.set.Parent), []string{w.id, w.set.Key})
 	for _, table := range detached {
