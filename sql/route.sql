@@ -14,7 +14,9 @@ How a row finds its way:
 
 1. The branches are constant, so that no row costs a look at a catalog. Those of
    the nearest periods come first, and write their row at once, column by column:
-   nothing takes less time. Each holds as long as F_fits says so, which costs no
+   nothing takes less time. (A third of what is left goes to the table's CHECKs,
+   which PostgreSQL parses again for each INSERT; without them a query could not
+   leave the table out.) Each holds as long as F_fits says so, which costs no
    row anything: it is declared IMMUTABLE though it reads catalogs. On purpose: the
    planner calls it once for each plan and puts in the answer, and a plan is made
    anew when one of the tables changes that it has as constants (PostgreSQL
