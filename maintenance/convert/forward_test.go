@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/partitiond/partitiond/sql"
 )
 
@@ -98,4 +100,20 @@ func (f *fixture) same(what, want, got string) {
 	if got != want {
 		f.t.Errorf("%s: were\n%s\nand are\n%s", what, want, got)
 	}
+}
+
+// TestTablespaceGoesOver: the new parent sends new partitions where the old one did.
+func TestTablespaceGoesOver(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "")
+	other := f.db.Tablespace(t)
+	f.exec("ALTER TABLE chat_master SET TABLESPACE " + pgx.Identifier{other}.Sanitize())
+	files := f.files()
+	f.mustForward()
+	f.same("files", files, f.files())
+	const where = "SELECT spcname FROM pg_class c JOIN pg_tablespace t ON t.oid = c.reltablespace WHERE relname = 'chat_"
+	f.want(where+"master'", other)
+	f.exec("INSERT INTO chat_master (dialogue, created_at) VALUES ('soon', localtimestamp + interval '5 months')")
+	f.pass()
+	f.want(where+"' || to_char(localtimestamp + interval '5 months', 'YYYY_MM')", other)
 }

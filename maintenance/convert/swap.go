@@ -103,7 +103,7 @@ func (w *swapper) build(to *[]postgres.Statement) {
 	w.grants(to, w.interim)
 	for _, q := range w.plan.Snapshot.Parent.Properties {
 		switch q.Kind {
-		case partition.PropRowSecurity, partition.PropPolicy, partition.PropComment:
+		case partition.PropTablespace, partition.PropRowSecurity, partition.PropPolicy, partition.PropComment:
 			if q.Kind != partition.PropRowSecurity || q.Value != "off" {
 				w.property(to, w.interim, q)
 			}

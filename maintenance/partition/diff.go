@@ -44,6 +44,8 @@ var propertyRules = []propertyRule{
 	{kind: PropGrant, removes: grantsExact, applies: grantsWanted, enough: anyEnough},
 	{kind: PropColumnGrant, removes: grantsExact, applies: grantsWanted, enough: anyEnough},
 	{kind: PropOption, removes: never, applies: always},
+	// New partitions go where the parent says; whoever moves an old one has a reason.
+	{kind: PropTablespace, removes: never, applies: never},
 	{kind: PropDefault, inherited: true, removes: never, applies: always},
 	{kind: PropNotNull, inherited: true, removes: never, applies: always},
 	{kind: PropColumnStorage, inherited: true, removes: never, applies: always},

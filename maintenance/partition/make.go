@@ -154,6 +154,11 @@ func (p *planner) inspect() {
 			Text: fmt.Sprintf("the owner %q may not create tables in schema %q", parent.Owner, p.set.Parent.Schema),
 			Hint: "GRANT CREATE ON SCHEMA to it"})
 	}
+	if t := parent.TablespaceRefused; t != "" {
+		p.problem(Problem{Kind: ProblemPrivilege, Table: p.set.Parent, Stops: StopsNone,
+			Text: fmt.Sprintf("the owner %q may not create tables in the parent's tablespace %q: new partitions go where tables go by default", parent.Owner, t),
+			Hint: "GRANT CREATE ON TABLESPACE to it"})
+	}
 	p.known = make([]Partition, 0, len(p.snap.Partitions))
 	for i := range p.snap.Partitions {
 		c := &p.snap.Partitions[i]

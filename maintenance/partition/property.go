@@ -11,6 +11,7 @@ const (
 	PropGrant           PropertyKind = "grant"
 	PropColumnGrant     PropertyKind = "column grant"
 	PropOption          PropertyKind = "storage option"
+	PropTablespace      PropertyKind = "tablespace"
 	PropDefault         PropertyKind = "default"
 	PropNotNull         PropertyKind = "not null"
 	PropCheck           PropertyKind = "check"
@@ -33,6 +34,8 @@ const (
 //	                  (role "" is PUBLIC); see [Grant] and [SplitGrant]
 //	column grant      Name "column\trole\tprivilege", Value as for grant
 //	storage option    Name the option, Value its value
+//	tablespace        Name empty, Value the tablespace where it is not the
+//	                  database's own
 //	default           Name the column, Value the expression
 //	not null          Name the column, Value empty
 //	check             Name the constraint, Value its definition

@@ -68,7 +68,7 @@ var pool = []Property{
 	{PropIndex, "USING btree (at)", ""}, {PropIndex, "UNIQUE USING btree (id, at)", "primary key"}, {PropIndex, "UNIQUE USING btree (id, at)", ""},
 	{PropReplicaIdentity, "", "index UNIQUE USING btree (id, at)"}, {PropOption, "fillfactor", "70"}, {PropDefault, "id", "1"},
 	{PropNotNull, "at", ""}, {PropPolicy, "p", "AS PERMISSIVE"}, {PropRowSecurity, "", "on"}, {PropComment, "", "c"},
-	{PropColumnComment, "id", "c"}, {PropColumnStorage, "id", "PLAIN"}, {PropPublication, "pub", ""},
+	{PropColumnComment, "id", "c"}, {PropColumnStorage, "id", "PLAIN"}, {PropPublication, "pub", ""}, {PropTablespace, "", "slow"},
 }
 
 // randomWorld is a set with partitions of every sort around the present.

@@ -67,7 +67,9 @@ type Parent struct {
 	MayAct bool
 	// OwnerMayCreate tells whether the owner may create tables in the parent's schema.
 	OwnerMayCreate bool
-	Properties     []Property
+	// TablespaceRefused is the parent's tablespace if the owner may not create tables there.
+	TablespaceRefused string
+	Properties        []Property
 	// DefaultGrantees are the roles to whom ALTER DEFAULT PRIVILEGES would grant something on a new table of the owner.
 	DefaultGrantees []string
 	Routing         Routing

@@ -112,11 +112,16 @@ func (o *observation) addParent(r *row) {
 	set := o.sets[r.int(0)]
 	t := o.add(table{oid: r.oid(1), name: set.Parent, kind: r.char(2), owner: r.text(3), rows: r.int(4), pages: r.int(5),
 		identity: r.char(8), acl: r.flag(12), options: r.flag(13), toast: r.oid(14)})
-	o.addSecurity(t, r.flag(6), r.flag(7))
+	tablespace, refused := r.text(19), ""
+	if !r.flag(20) {
+		tablespace, refused = "", tablespace
+	}
+	o.addOwn(t, r.flag(6), r.flag(7), tablespace)
 	o.setsOf[t.oid] = append(o.setsOf[t.oid], int(r.int(0)))
 	p := &parent{table: t, hasPages: r.flag(11), seen: partition.Parent{
 		OID: t.oid, Owner: t.owner, Declarative: t.kind == 'p', NotTable: notTable[t.kind],
 		MayAct: r.flag(9), OwnerMayCreate: r.flag(10), PartitionedBy: r.text(15), RangeColumn: r.text(16), Distributed: r.flag(18),
+		TablespaceRefused: refused,
 	}}
 	if !r.null(17) {
 		p.ownNotNull = slices.Clone(r.oids(17))
@@ -132,7 +137,7 @@ func (o *observation) addChild(r *row) {
 	if !r.null(15) {
 		t.heap = r.int(15)
 	}
-	o.addSecurity(t, r.flag(8), r.flag(9))
+	o.addOwn(t, r.flag(8), r.flag(9), r.text(18))
 	o.family[i] = append(o.family[i], t)
 }
 
@@ -148,8 +153,8 @@ func (o *observation) fact(kind partition.PropertyKind, name, value string) uint
 	return n
 }
 
-// addSecurity adds what is read of a table itself, once.
-func (o *observation) addSecurity(t *table, enabled, forced bool) {
+// addOwn adds what is read of a table itself, once.
+func (o *observation) addOwn(t *table, enabled, forced bool, tablespace string) {
 	if len(t.facts) > 0 {
 		return // It is in two sets, or the parent of one and in another.
 	}
@@ -161,6 +166,9 @@ func (o *observation) addSecurity(t *table, enabled, forced bool) {
 		value = "forced"
 	}
 	t.facts = append(t.facts, o.fact(partition.PropOwner, "", t.owner), o.fact(partition.PropRowSecurity, "", value))
+	if tablespace != "" {
+		t.facts = append(t.facts, o.fact(partition.PropTablespace, "", tablespace))
+	}
 }
 
 var storageWords = map[byte]string{'p': "PLAIN", 'e': "EXTERNAL", 'x': "EXTENDED", 'm': "MAIN"}

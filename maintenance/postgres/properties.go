@@ -71,6 +71,8 @@ func propertyTemplates(c partition.Change) []string {
 		return []string{grantTemplate(c)}
 	case partition.PropOption:
 		return alter("SET (%s = %s)", p.Name, quoteLiteral(p.Value))
+	case partition.PropTablespace:
+		return alter("SET TABLESPACE %s", quoteIdent(p.Value))
 	case partition.PropDefault:
 		return alter("ALTER COLUMN %s SET DEFAULT %s", quoteIdent(p.Name), p.Value)
 	case partition.PropColumnStorage:

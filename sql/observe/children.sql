@@ -41,7 +41,8 @@ SELECT f.ord - 1 AS set,
        b.bound,
        CASE WHEN b.bound = 'DEFAULT' AND c.relkind = 'r' THEN pg_relation_size(c.oid) END AS default_size,
        f.pending,
-       f.detached
+       f.detached,
+       CASE WHEN c.reltablespace <> 0 THEN (SELECT s.spcname FROM pg_tablespace s WHERE s.oid = c.reltablespace) END AS tablespace
   FROM family f
   JOIN pg_class c ON c.oid = f.oid
  CROSS JOIN LATERAL (SELECT CASE WHEN c.relispartition THEN pg_get_expr(c.relpartbound, 'pg_class'::regclass) END AS bound OFFSET 0) AS b;

@@ -24,8 +24,11 @@ SELECT w.ord - 1 AS set,
        (SELECT a.attname FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum = k.partattrs[0] AND k.partstrat = 'r' AND k.partnatts = 1) AS range_column,
        (SELECT array_agg(k.conkey[1]) FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'n' AND k.connoinherit) AS own_not_null,
        EXISTS (SELECT FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'citus'
-                WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.objsubid = 0 AND d.refclassid = 'pg_extension'::regclass) AS distributed
+                WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.objsubid = 0 AND d.refclassid = 'pg_extension'::regclass) AS distributed,
+       s.spcname AS tablespace,
+       has_tablespace_privilege(c.relowner, s.oid, 'CREATE') AS owner_may_use_tablespace
   FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w (nsp, rel, ord)
   JOIN pg_namespace n ON n.nspname = w.nsp
   JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.rel
-  LEFT JOIN pg_partitioned_table k ON k.partrelid = c.oid;
+  LEFT JOIN pg_partitioned_table k ON k.partrelid = c.oid
+  LEFT JOIN pg_tablespace s ON s.oid = c.reltablespace;

@@ -206,6 +206,17 @@ func connect(t testing.TB, url string) *pgx.Conn {
 	return conn
 }
 
+// Tablespace makes a tablespace in the server's own directory (PostgreSQL documentation,
+// 20.17 Developer Options), with a name that has to be quoted. It goes with the server.
+func (d *Database) Tablespace(t testing.TB) string {
+	t.Helper()
+	name := unique("other") + " space"
+	if err := execute(d.URL, "SET allow_in_place_tablespaces = on", "CREATE TABLESPACE "+pgx.Identifier{name}.Sanitize()+" LOCATION ''"); err != nil {
+		t.Fatalf("pgtest: %v", err)
+	}
+	return name
+}
+
 // execute runs each statement in a transaction of its own. It does not use the
 // test's context, which has ended when cleanup begins.
 func execute(uri string, statements ...string) error {
