@@ -91,6 +91,7 @@ func oneOfEach(role string, version int) []partition.Property {
 	}
 	add(partition.PropOwner, "", role)
 	out = append(out, partition.Grant("", role, "SELECT", "with grant option"), partition.Grant("", "", "INSERT", ""), partition.Grant(hostile, role, "UPDATE", ""))
+	add(partition.PropTablespace, "", "pg_default")
 	add(partition.PropOption, "fillfactor", "77")
 	add(partition.PropOption, "toast.autovacuum_enabled", "false")
 	add(partition.PropDefault, "order", quoteLiteral(hostile))
