@@ -137,7 +137,7 @@ func lookAtDefault(ctx context.Context, tx pgx.Tx, set partition.Set, snap parti
 			ARRAY(SELECT pg_catalog.format('the foreign key %I of %s', conname, conrelid::pg_catalog.regclass) FROM pg_catalog.pg_constraint WHERE contype = 'f' AND conparentid = 0 AND confrelid IN (c.oid, $2)),
 			ARRAY(SELECT pg_catalog.format('the trigger %I', tgname) FROM pg_catalog.pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal AND tgparentid = 0 AND tgname <> ALL ($3))
 		FROM pg_catalog.pg_class c WHERE c.oid = $1::pg_catalog.text::pg_catalog.regclass`,
-		quoteName(snap.Default.Name), snap.Parent.OID, []string{set.Trigger, partition.LogTrigger, partition.LogTrigger + "_truncate"}).Scan(&is, &f.bytes, &f.keys, &f.triggers)
+		quoteName(snap.Default.Name), snap.Parent.OID, []string{set.Trigger, partition.LogTrigger, truncateTrigger}).Scan(&is, &f.bytes, &f.keys, &f.triggers)
 	if err != nil {
 		return f, fmt.Errorf("look at the default partition again: %w", err)
 	}
@@ -180,9 +180,8 @@ func readable(ctx context.Context, tx pgx.Tx, set partition.Set, snap partition.
 // readableBytes is how much of a default partition may be read under a lock: next to
 // nothing where it can be exchanged instead, and nothing that it has would be lost.
 func readableBytes(snap partition.Snapshot, a partition.Action) int64 {
-	d := snap.Default
 	own := func(p partition.Property) bool { return !slices.Contains(snap.Parent.Properties, p) }
-	if a.Kind != partition.Create || snap.Parent.Distributed || len(rebuilt(snap)) > 0 || len(d.Dependents) > 0 || slices.ContainsFunc(d.Properties, own) {
+	if a.Kind != partition.Create || snap.Parent.Distributed || neverExchanged(snap) != nil || slices.ContainsFunc(snap.Default.Properties, own) {
 		return maxDefaultBytes
 	}
 	return fewBytes

@@ -72,13 +72,22 @@ func (x exchange) belongs(prefix string) string {
 	return "(" + key + ") IS TRUE"
 }
 
-// exchangeDefault runs an exchange.
-func (s *Session) exchangeDefault(ctx context.Context, set partition.Set, snap partition.Snapshot, a partition.Action, role string, out *Outcome) (err error) {
+// neverExchanged tells why the default partition cannot be exchanged, if that is to be
+// seen before it is looked at under a lock.
+func neverExchanged(snap partition.Snapshot) error {
 	if again := rebuilt(snap); len(again) > 0 {
 		return fmt.Errorf("%s is large, and to attach another one PostgreSQL builds its %s while writers wait: make the partition by hand", snap.Default.Name, again[0])
 	}
 	if uses := snap.Default.Dependents; len(uses) > 0 {
 		return fmt.Errorf("%s is large, and cannot be exchanged for another table because of %s: make the partition by hand", snap.Default.Name, uses[0])
+	}
+	return nil
+}
+
+// exchangeDefault runs an exchange.
+func (s *Session) exchangeDefault(ctx context.Context, set partition.Set, snap partition.Snapshot, a partition.Action, role string, out *Outcome) (err error) {
+	if err := neverExchanged(snap); err != nil {
+		return err
 	}
 	x := newExchange(set, snap, a, role)
 	x.made = s.made

@@ -8,12 +8,15 @@ import (
 	"github.com/partitiond/partitiond/maintenance/partition"
 )
 
+// truncateTrigger stands beside [partition.LogTrigger]: a TRUNCATE fires no row's trigger.
+const truncateTrigger = partition.LogTrigger + "_truncate"
+
 // tidySQL removes what an exchange has made but the two tables that are attached in
 // its end: those have other names by then.
 func (x exchange) tidySQL() []string {
 	return []string{
 		fmt.Sprintf("DROP TRIGGER IF EXISTS %s ON %s", partition.LogTrigger, quoteName(x.snap.Default.Name)),
-		fmt.Sprintf("DROP TRIGGER IF EXISTS %s_truncate ON %s", partition.LogTrigger, quoteName(x.snap.Default.Name)),
+		fmt.Sprintf("DROP TRIGGER IF EXISTS %s ON %s", truncateTrigger, quoteName(x.snap.Default.Name)),
 		fmt.Sprintf("DROP FUNCTION IF EXISTS %s()", quoteName(x.log)),
 		fmt.Sprintf("DROP TABLE IF EXISTS %s, %s, %s", quoteName(x.log), quoteName(x.part), quoteName(x.rest)),
 	}
@@ -70,14 +73,14 @@ END `, log, x.list(""), x.list("OLD."), x.list("NEW.")))),
 		fmt.Sprintf("REVOKE ALL ON FUNCTION %s() FROM PUBLIC", log),
 		// They do nothing yet, and show that there is something to tidy up.
 		fmt.Sprintf("CREATE TRIGGER %s AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW EXECUTE FUNCTION %s()", partition.LogTrigger, old, log),
-		fmt.Sprintf("CREATE TRIGGER %s_truncate AFTER TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION %s()", partition.LogTrigger, old, log),
+		fmt.Sprintf("CREATE TRIGGER %s AFTER TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION %s()", truncateTrigger, old, log),
 		fmt.Sprintf("ALTER TABLE %s DISABLE TRIGGER %s", old, partition.LogTrigger),
-		fmt.Sprintf("ALTER TABLE %s DISABLE TRIGGER %s_truncate", old, partition.LogTrigger))
+		fmt.Sprintf("ALTER TABLE %s DISABLE TRIGGER %s", old, truncateTrigger))
 	watch = []string{
 		fmt.Sprintf("LOCK TABLE ONLY %s IN SHARE ROW EXCLUSIVE MODE", old),
 		// What a subscription brings fires only such.
 		fmt.Sprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER %s", old, partition.LogTrigger),
-		fmt.Sprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER %s_truncate", old, partition.LogTrigger),
+		fmt.Sprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER %s", old, truncateTrigger),
 	}
 	return aside, watch
 }
